@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(20):  # a cancelled task needs a turn of the loop to end
+        leaked = [t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()]
+        if not leaked:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"leaked tasks: {[t.get_name() for t in leaked]}")

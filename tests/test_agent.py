@@ -1,0 +1,146 @@
+"""The agent on a source of ten lines: what reaches the model, and what stays in the history."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from livekit.agents import AgentSession, llm
+from livekit.agents.voice.run_result import RunResult
+
+from vision_agent import ConfigError, Frame, Vision, VisionAgent, VisionOptions, open_source
+from vision_agent.models.offline import OfflineLLM
+from vision_agent.sources.testcard import code_at, render
+
+
+class CardSource:
+    """The testcard of a chosen moment, with a switch that makes it go away."""
+
+    def __init__(self) -> None:
+        self.name = "desk"
+        self.problem: str | None = None
+        self.moment_s = 1_700_000_000.0
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        while True:
+            yield Frame.from_rgb(
+                render(self.moment_s, (640, 360)), captured_s=time.monotonic(), source="desk"
+            )
+            await asyncio.sleep(0.02)
+
+    async def aclose(self) -> None:
+        pass
+
+
+class ListeningLLM(OfflineLLM):
+    """The built-in model, keeping the requests it was handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[llm.ChatContext] = []
+
+    def chat(self, *, chat_ctx: llm.ChatContext, **kwargs: Any) -> llm.LLMStream:
+        self.requests.append(chat_ctx)
+        return super().chat(chat_ctx=chat_ctx, **kwargs)
+
+
+def images_in(chat_ctx: llm.ChatContext) -> list[str]:
+    return [
+        part.image
+        for message in chat_ctx.messages()
+        for part in message.content
+        if isinstance(part, llm.ImageContent) and isinstance(part.image, str)
+    ]
+
+
+async def ask(session: AgentSession[Any], question: str) -> str:
+    result: RunResult[Any] = await session.run(user_input=question)
+    return next(e.item.text_content or "" for e in result.events if e.type == "message")
+
+
+async def test_typed_turns_carry_the_picture_of_their_moment() -> None:
+    source, model = CardSource(), ListeningLLM()
+    async with Vision(source=source) as vision, AgentSession[Any](llm=model) as session:
+        await session.start(VisionAgent(vision=vision))
+        for second in range(3):
+            source.moment_s = 1_700_000_100.0 + second
+            await vision.look()
+            await asyncio.sleep(0)
+            while (await frame_code(vision)) != code_at(source.moment_s):
+                pass
+            assert code_at(source.moment_s) in await ask(session, "What does the QR code say?")
+
+
+async def frame_code(vision: Vision) -> str:
+    from vision_agent.frame import decode_jpeg
+    from vision_agent.models.reading import read_codes
+
+    (view,) = await vision.look()
+    assert view.image is not None
+    return read_codes(decode_jpeg(view.image.data))[0].text
+
+
+async def test_history_and_request_hold_the_same_picture_and_the_line_beside_it() -> None:
+    model = ListeningLLM()
+    async with Vision(source=CardSource()) as vision, AgentSession[Any](llm=model) as session:
+        await session.start(VisionAgent(vision=vision))
+        await ask(session, "What colours do you see?")
+        assert images_in(model.requests[-1]) == images_in(session.history) != []
+        user = next(m for m in model.requests[-1].messages() if m.role == "user")
+        line = next(part for part in user.content if isinstance(part, str) and part.startswith("["))
+        assert line.startswith("[desk, seen ") and line.endswith(" ms before this question]")
+        spoken = next(m for m in session.history.messages() if m.role == "user")
+        assert spoken.text_content == "What colours do you see?"
+
+
+async def test_after_twenty_turns_at_most_max_images_pictures_and_a_flat_size() -> None:
+    model, sizes = ListeningLLM(), []
+    options = VisionOptions(max_side_px=256)
+    async with Vision(source=CardSource(), options=options) as vision:
+        async with AgentSession[Any](llm=model) as session:
+            await session.start(VisionAgent(vision=vision))
+            for _ in range(20):
+                await ask(session, "What colours do you see?")
+                sizes.append(sum(len(image) for image in images_in(model.requests[-1])))
+                assert len(images_in(model.requests[-1])) <= 3
+            assert len(images_in(session.history)) == 3
+    assert max(sizes[4:]) <= 1.02 * min(sizes[4:])
+
+
+async def test_a_camera_that_goes_away_is_told_and_its_old_picture_is_not_shown() -> None:
+    source, model = CardSource(), ListeningLLM()
+    options = VisionOptions(max_wait_s=0.2)
+    async with Vision(source=source, options=options) as vision, AgentSession[Any](llm=model) as session:
+        await session.start(VisionAgent(vision=vision))
+        assert "VA-" in await ask(session, "What does the QR code say?")
+        source.problem = "the camera is muted"
+        answer = await ask(session, "What does the QR code say?")
+        assert "muted" in answer and "VA-" not in answer
+        asked = [m for m in model.requests[-1].messages() if m.role == "user"][-1]
+        assert not any(isinstance(part, llm.ImageContent) for part in asked.content)
+        source.problem = None
+        assert "VA-" in await ask(session, "What does the QR code say?")
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("nowhere://x", "unknown kind"),
+        ("testcard://?size=big", "size=1280x720"),
+        ("testcard://?colour=red", "colour"),
+        ("testcard://?fps=0", "fps 0"),
+        ("testcard://?size=8x8", "8x8"),
+    ],
+)
+def test_a_bad_uri_is_named(uri: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        open_source(uri)
+
+
+def test_a_uri_never_shows_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source("nowhere://me:secret@host/x")
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,66 @@
+"""``VisionAgent``: an ``Agent`` whose every answer starts from the current view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable
+
+from livekit.agents import Agent, FlushSentinel, ModelSettings, llm
+
+from . import context
+from .vision import Vision
+
+DEFAULT_INSTRUCTIONS = (
+    "You see through the user's camera. With each question you get the current picture and one line that "
+    "says which view it is and how old. Answer briefly, only from what the picture shows. If a line says "
+    "there is no picture, say so and do not guess."
+)
+
+
+class VisionAgent(Agent):
+    """Binds the current view to each user turn, spoken or typed, once.
+
+    Args:
+        vision: The eyes; opened and closed by the caller.
+        instructions: What the model is told at the start.
+        chat_ctx: Initial context, with pictures if wanted.
+    """
+
+    def __init__(
+        self,
+        *,
+        vision: Vision,
+        instructions: str = DEFAULT_INSTRUCTIONS,
+        chat_ctx: llm.ChatContext | None = None,
+    ) -> None:
+        super().__init__(instructions=instructions, chat_ctx=chat_ctx)
+        self._vision = vision
+        self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        """Bind the picture a preemptive request already showed, or a new one."""
+        early, self._early = self._early, None
+        if early is not None and _words(early) == _words(new_message):
+            context.share(early, new_message)
+        await self._bind(new_message)
+
+    async def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
+    ) -> AsyncIterable[llm.ChatChunk | str | FlushSentinel]:
+        """Send the request with the view in it."""
+        message = context.turn_to_bind(chat_ctx)
+        if message is not None and not context.is_bound(message):
+            await self._bind(message)
+            self._early = message
+        context.decay(chat_ctx.items, max_images=self._vision.options.max_images)
+        async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
+            yield chunk
+
+    async def _bind(self, message: llm.ChatMessage) -> None:
+        if not context.is_bound(message):
+            views = await self._vision.look()
+            context.bind(message, views, detail=self._vision.options.inference_detail)
+
+
+def _words(message: llm.ChatMessage) -> list[str]:
+    return re.findall(r"\w+", (message.raw_text_content or "").casefold())

@@ -1,0 +1,126 @@
+"""Pictures into and out of the chat context.
+
+A picture is bound to a user message once. The line of text beside it is kept in the message's
+``extra`` and written into the request only, so that the spoken text stays what the user said:
+livekit-agents compares it to decide whether a preemptive reply can be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from livekit.agents import llm
+
+from .image import EncodedImage
+
+EXTRA_KEY = "vision_agent"
+DROPPED_LINE = "[an earlier picture, no longer shown]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What one view shows at a turn: a picture, or why there is none."""
+
+    name: str
+    """The view's name."""
+    image: EncodedImage | None
+    """The picture, or None."""
+    age_s: float | None
+    """The picture's age when it was chosen, in seconds."""
+    problem: str | None = None
+    """Why there is no picture."""
+
+    def line(self) -> str:
+        """Return the one line the model reads beside the picture."""
+        if self.image is None:
+            return f"[no picture from {self.name}: {self.problem or 'not available'}]"
+        age_ms = 0.0 if self.age_s is None else self.age_s * 1000
+        return f"[{self.name}, seen {age_ms:.0f} ms before this question]"
+
+
+def is_bound(message: llm.ChatMessage) -> bool:
+    """Tell whether the message already has its views."""
+    return EXTRA_KEY in message.extra
+
+
+def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto") -> None:
+    """Attach views to a user message, in place, once.
+
+    Args:
+        message: The user's message; its text is left alone.
+        views: What is in view now. None at all means there is no camera.
+        detail: ``inference_detail`` of the pictures: low, high or auto.
+    """
+    if is_bound(message):
+        return
+    captions: dict[str, str] = {}
+    notes: list[str] = []
+    for view in views:
+        if view.image is None:
+            notes.append(view.line())
+            continue
+        content = llm.ImageContent(
+            image=view.image.data_url(),
+            mime_type=view.image.mime_type,
+            inference_detail="low" if detail == "low" else "high" if detail == "high" else "auto",
+        )
+        captions[content.id] = view.line()
+        message.content.append(content)
+    if not captions and not notes:
+        notes.append("[no picture: there is no camera]")
+    message.extra[EXTRA_KEY] = {"captions": captions, "notes": notes}
+
+
+def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
+    """Give a message the very pictures another one has: the same turn, heard twice."""
+    if is_bound(message) or not is_bound(bound):
+        return
+    message.content.extend(item for item in bound.content if isinstance(item, llm.ImageContent))
+    message.extra[EXTRA_KEY] = bound.extra[EXTRA_KEY]
+
+
+def decay(items: Iterable[Any], *, max_images: int) -> None:
+    """Keep the newest ``max_images`` turn pictures; the older ones' bytes go, their line stays."""
+    left = max_images
+    for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
+        captions = message.extra[EXTRA_KEY]["captions"]
+        for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in captions]:
+            if left > 0:
+                left -= 1
+            else:
+                message.content.remove(content)
+
+
+def render(chat_ctx: llm.ChatContext) -> llm.ChatContext:
+    """Return the context as the model gets it: each picture behind its line. The input is untouched."""
+    items = [
+        _rendered(item) if isinstance(item, llm.ChatMessage) and is_bound(item) else item
+        for item in chat_ctx.items
+    ]
+    return llm.ChatContext(items)
+
+
+def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
+    """Return the user message this request answers, or None if it answers none."""
+    for item in reversed(chat_ctx.items):
+        if isinstance(item, llm.ChatMessage) and item.role in ("user", "assistant"):
+            return item if item.role == "user" else None
+    return None
+
+
+def _rendered(message: llm.ChatMessage) -> llm.ChatMessage:
+    record = message.extra[EXTRA_KEY]
+    captions: dict[str, str] = record["captions"]
+    content: list[llm.ChatContent] = []
+    shown = set()
+    for part in message.content:
+        if isinstance(part, llm.ImageContent) and part.id in captions:
+            content.append(captions[part.id])
+            shown.add(part.id)
+        content.append(part)
+    content.extend(DROPPED_LINE for image_id in captions if image_id not in shown)
+    content.extend(record["notes"])
+    extra = {key: value for key, value in message.extra.items() if key != EXTRA_KEY}
+    return message.model_copy(update={"content": content, "extra": extra})

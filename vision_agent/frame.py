@@ -1,0 +1,169 @@
+"""One picture on its way from a source to the model.
+
+A frame keeps what the source gave (I420 planes or a JPEG packet). Nothing is converted until
+somebody asks for pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from .errors import ImageError
+
+U8 = npt.NDArray[np.uint8]
+
+I420_BUFFER_TYPE = 5
+"""``livekit.rtc.VideoBufferType.I420`` (livekit-protocol, video_frame.proto)."""
+
+
+@runtime_checkable
+class VideoFrameLike(Protocol):
+    """What is used of ``livekit.rtc.VideoFrame``."""
+
+    @property
+    def width(self) -> int: ...  # noqa: D102 - named by the protocol's own docstring
+    @property
+    def height(self) -> int: ...  # noqa: D102 - as above
+    @property
+    def type(self) -> Any: ...  # noqa: D102 - as above
+    @property
+    def data(self) -> Any: ...  # noqa: D102 - as above
+    def convert(self, type: Any, *, flip_y: bool = False) -> Any: ...  # noqa: D102 - as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One picture, as its source delivered it.
+
+    Exactly one of ``planes_i420`` and ``jpeg`` is set. The arrays are shared, never written to.
+    """
+
+    width: int
+    """Width in pixels as stored, before ``rotation_deg`` is applied."""
+    height: int
+    """Height in pixels as stored, before ``rotation_deg`` is applied."""
+    captured_s: float
+    """When the frame reached this process, in seconds of ``time.monotonic()``."""
+    source: str = "camera"
+    """Name of the view the frame belongs to."""
+    planes_i420: U8 | None = None
+    """Y, U and V planes without padding, shape ``(w*h + 2*ceil(w/2)*ceil(h/2),)``, dtype uint8."""
+    jpeg: bytes | None = None
+    """A complete JPEG packet."""
+    rotation_deg: int = 0
+    """Clockwise rotation that makes the picture upright: 0, 90, 180 or 270."""
+    full_range: bool = False
+    """Whether luma spans 0-255 (JPEG) instead of 16-235 (video)."""
+
+    def __post_init__(self) -> None:
+        """Check the sizes once, at the edge.
+
+        Raises:
+            ImageError: A size, the rotation or the data does not fit the others.
+        """
+        if self.width < 1 or self.height < 1:
+            raise ImageError(f"frame size {self.width}x{self.height}: both sides must be at least 1 px")
+        if self.rotation_deg not in (0, 90, 180, 270):
+            raise ImageError(f"frame rotation {self.rotation_deg}: must be 0, 90, 180 or 270 degrees")
+        if (self.planes_i420 is None) == (self.jpeg is None):
+            raise ImageError("a frame holds either I420 planes or a JPEG packet")
+        if self.planes_i420 is not None and self.planes_i420.size != i420_size(self.width, self.height):
+            raise ImageError(
+                f"I420 data of {self.planes_i420.size} bytes does not fit {self.width}x{self.height}: "
+                f"{i420_size(self.width, self.height)} bytes expected"
+            )
+
+    @classmethod
+    def from_video_frame(
+        cls, frame: VideoFrameLike, *, captured_s: float, source: str = "camera", rotation_deg: int = 0
+    ) -> Frame:
+        """Wrap a ``livekit.rtc.VideoFrame`` of any pixel format, without a copy if it is I420."""
+        native = frame if int(frame.type) == I420_BUFFER_TYPE else frame.convert(I420_BUFFER_TYPE)
+        return cls(
+            width=frame.width,
+            height=frame.height,
+            captured_s=captured_s,
+            source=source,
+            planes_i420=np.frombuffer(native.data, dtype=np.uint8),
+            rotation_deg=rotation_deg,
+        )
+
+    @classmethod
+    def from_rgb(cls, rgb: U8, *, captured_s: float, source: str = "camera") -> Frame:
+        """Make a limited-range I420 frame of an array of shape ``(h, w, 3)``, uint8, RGB.
+
+        Odd sizes are padded with their last row and column before the chroma is halved.
+        """
+        height, width = rgb.shape[:2]
+        pad_h, pad_w = height % 2, width % 2
+        even = cv2.copyMakeBorder(rgb, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE) if pad_h or pad_w else rgb
+        packed = np.asarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8).reshape(-1)
+        even_h, even_w = height + pad_h, width + pad_w
+        if pad_h or pad_w:
+            luma = packed[: even_w * even_h].reshape(even_h, even_w)[:height, :width].reshape(-1)
+            packed = np.concatenate([luma, packed[even_w * even_h :]])
+        return cls(width=width, height=height, captured_s=captured_s, source=source, planes_i420=packed)
+
+    def planes(self) -> tuple[U8, U8, U8]:
+        """Return views of Y ``(h, w)`` and U, V ``(ceil(h/2), ceil(w/2))``, uint8.
+
+        Raises:
+            ImageError: The frame holds a JPEG packet.
+        """
+        if self.planes_i420 is None:
+            raise ImageError("a JPEG frame has no planes: decode it with to_rgb()")
+        chroma_w, chroma_h = (self.width + 1) // 2, (self.height + 1) // 2
+        y_end, u_end = self.width * self.height, self.width * self.height + chroma_w * chroma_h
+        return (
+            self.planes_i420[:y_end].reshape(self.height, self.width),
+            self.planes_i420[y_end:u_end].reshape(chroma_h, chroma_w),
+            self.planes_i420[u_end:].reshape(chroma_h, chroma_w),
+        )
+
+    def to_rgb(self) -> U8:
+        """Convert to upright RGB: shape ``(h, w, 3)``, uint8. Slow: for drawing and for reading only.
+
+        Raises:
+            ImageError: The JPEG packet is broken.
+        """
+        if self.jpeg is not None:
+            rgb = decode_jpeg(self.jpeg)
+        else:
+            y, u, v = self.planes()
+            size_wh = (self.width, self.height)
+            up = [cv2.resize(p, size_wh, interpolation=cv2.INTER_NEAREST) for p in (u, v)]
+            yf = y.astype(np.float32)
+            if not self.full_range:
+                yf = (yf - 16.0) * (255.0 / 219.0)
+            scale = 1.0 if self.full_range else 255.0 / 224.0
+            cb, cr = ((p.astype(np.float32) - 128.0) * scale for p in up)
+            # ITU-R BT.601, full-range form (JFIF 1.02, page 3)
+            channels = (yf + 1.402 * cr, yf - 0.344136 * cb - 0.714136 * cr, yf + 1.772 * cb)
+            rgb = np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+        return cast("U8", np.ascontiguousarray(np.rot90(rgb, k=-(self.rotation_deg // 90))))
+
+
+def i420_size(width: int, height: int) -> int:
+    """Return the bytes of an unpadded I420 picture; chroma sides round up."""
+    return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+
+
+def decode_jpeg(data: bytes, *, min_side_px: int = 0) -> U8:
+    """Decode a JPEG to RGB ``(h, w, 3)``, scaling by an eighth-step while decoding if asked.
+
+    Raises:
+        ImageError: The data is not a whole JPEG.
+    """
+    try:
+        decoded = simplejpeg.decode_jpeg(
+            data, colorspace="RGB", min_width=min_side_px, min_height=min_side_px, strict=True
+        )
+    except ValueError as error:
+        raise ImageError(f"JPEG of {len(data)} bytes can't be decoded: {error}") from error
+    return cast("U8", decoded)

@@ -1,0 +1,31 @@
+"""Choosing the model that answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livekit.agents import llm
+
+from ..errors import ConfigError
+from .offline import OfflineLLM
+
+__all__ = ["OfflineLLM", "open_model"]
+
+
+def open_model(name: str = "offline") -> llm.LLM[Any]:
+    """Return the model of a name: ``offline``, or ``google/<model>`` such as ``google/gemini-2.5-flash``.
+
+    Raises:
+        ConfigError: The name is unknown, or the provider's key is missing.
+    """
+    if name == "offline":
+        return OfflineLLM()
+    provider, _, model = name.partition("/")
+    if provider == "google" and model:
+        from livekit.plugins import google  # heavy: only for those who use it
+
+        try:
+            return google.LLM(model=model)
+        except ValueError as error:
+            raise ConfigError(f"model {name!r}: set GOOGLE_API_KEY to your Gemini key") from error
+    raise ConfigError(f"model {name!r}: unknown; use offline or google/<model>")

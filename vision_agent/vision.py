@@ -1,0 +1,104 @@
+"""All views of a room or of one source: what is in view now?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+from .context import View
+from .errors import ConfigError
+from .frame import Frame
+from .image import EncodedImage, encode_jpeg
+from .sources import FrameSource, open_source
+from .watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionOptions:
+    """How pictures are chosen and made."""
+
+    max_age_s: float = 0.3
+    """Oldest frame that counts as now, in seconds."""
+    max_wait_s: float = 1.0
+    """How long a turn waits for a fresh frame, in seconds."""
+    max_side_px: int = 768
+    """Longest side of a picture, in pixels; never scaled up."""
+    quality: int = 80
+    """JPEG quality, 1-100."""
+    max_images: int = 3
+    """Turn pictures kept in the chat context."""
+    inference_detail: str = "auto"
+    """What the provider is told: low, high or auto."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the way out.
+        """
+        for name in ("max_age_s", "max_wait_s"):
+            if not 0 <= getattr(self, name) <= 60:
+                raise ConfigError(f"{name} = {getattr(self, name)}: must be from 0 to 60 seconds")
+        if not 16 <= self.max_side_px <= 8192:
+            raise ConfigError(f"max_side_px = {self.max_side_px}: must be from 16 to 8192 pixels")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality = {self.quality}: must be from 1 to 100")
+        if not 1 <= self.max_images <= 100:
+            raise ConfigError(f"max_images = {self.max_images}: must be from 1 to 100")
+        if self.inference_detail not in ("low", "high", "auto"):
+            raise ConfigError(f"inference_detail = {self.inference_detail!r}: must be low, high or auto")
+
+
+class Vision:
+    """The eyes: an async context manager over the views of one source.
+
+    Args:
+        source: A source, or a URI for ``open_source``.
+        options: How pictures are chosen and made.
+
+    Raises:
+        ConfigError: The URI can't be used.
+    """
+
+    def __init__(self, *, source: FrameSource | str, options: VisionOptions | None = None) -> None:
+        self.options = options or VisionOptions()
+        opened = open_source(source) if isinstance(source, str) else source
+        self._watchers: list[Watcher] = [Watcher(opened)]
+        self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
+
+    async def __aenter__(self) -> Vision:
+        """Begin to watch."""
+        for watcher in self._watchers:
+            watcher.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop watching and let go of every source; may be called twice."""
+        for watcher in self._watchers:
+            await watcher.aclose()
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    async def look(self) -> list[View]:
+        """Return what each view shows now, newest good picture or the reason why there is none."""
+        return list(await asyncio.gather(*(self._view(watcher) for watcher in self._watchers)))
+
+    async def _view(self, watcher: Watcher) -> View:
+        frame = await watcher.fresh(max_age_s=self.options.max_age_s, max_wait_s=self.options.max_wait_s)
+        if frame is None:
+            problem = watcher.problem() or "no current picture came in time"
+            return View(name=watcher.source.name, image=None, age_s=None, problem=problem)
+        age_s = time.monotonic() - frame.captured_s
+        image = await asyncio.get_running_loop().run_in_executor(self._encoder, self._encode, frame)
+        return View(name=watcher.source.name, image=image, age_s=age_s)
+
+    def _encode(self, frame: Frame) -> EncodedImage:
+        return encode_jpeg(frame, max_side_px=self.options.max_side_px, quality=self.options.quality)
