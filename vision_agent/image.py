@@ -101,17 +101,18 @@ def encode_jpeg(
 
 
 def shrink(plane: U8, size_wh: tuple[int, int]) -> U8:
-    """Scale a plane or picture down: halved by area while twice too large, then linear.
+    """Scale a plane or picture down by area: halved while four times too large, then in one step.
 
-    Halving first keeps the linear step from skipping pixels, at a fraction of a full area filter.
+    Halving is the filter's fast case. A linear last step would be twice as fast, but costs 1 dB on
+    the hard edges of codes and print.
     """
     width, height = size_wh
-    while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height:
+    while plane.shape[1] >= 4 * width and plane.shape[0] >= 4 * height:
         half_wh = (plane.shape[1] // 2, plane.shape[0] // 2)
         plane = np.asarray(cv2.resize(plane, half_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if (plane.shape[1], plane.shape[0]) == size_wh:
         return plane
-    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def encode_rgb(rgb: U8, *, max_side_px: int, quality: int = DEFAULT_QUALITY) -> EncodedImage:
