@@ -2,7 +2,10 @@
 UV := .venv/bin/uv
 STAMP := .venv/.synced
 
-.PHONY: setup test check format
+SERVER_VERSION := 1.11.0
+SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
+
+.PHONY: setup server test check format
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -15,7 +18,18 @@ $(STAMP): pyproject.toml uv.lock | .venv/bin/uv
 	$(UV) sync --quiet --locked --inexact
 	@touch $(STAMP)
 
-test: setup
+# livekit-server: the one on PATH, else built once with Go
+server:
+	@command -v livekit-server >/dev/null || $(MAKE) --no-print-directory $(SERVER)
+
+$(SERVER):
+	@command -v go >/dev/null || { echo "livekit-server is not on PATH, and Go is not there to build it: install either"; exit 1; }
+	@echo "==> building livekit-server $(SERVER_VERSION), once, about 2 minutes"
+	@mkdir -p $(@D)
+	GOBIN=$(abspath $(@D)) go install github.com/livekit/livekit-server/cmd/server@v$(SERVER_VERSION)
+	@mv $(@D)/server $@
+
+test: setup server
 	.venv/bin/python -m pytest
 
 check: setup

@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
+from livekit import rtc
+
 from .context import View
 from .errors import ConfigError
 from .frame import Frame
 from .image import EncodedImage, encode_jpeg
+from .room import RoomViews
 from .sources import FrameSource, open_source
+from .sources.track import TrackSource
 from .watcher import Watcher
 
 
@@ -53,24 +57,35 @@ class VisionOptions:
 
 
 class Vision:
-    """The eyes: an async context manager over the views of one source.
+    """The eyes: an async context manager over the views of one source or of a room.
 
     Args:
-        source: A source, or a URI for ``open_source``.
+        source: A source, or a URI for ``open_source``; None for the views of a room.
         options: How pictures are chosen and made.
 
     Raises:
         ConfigError: The URI can't be used.
     """
 
-    def __init__(self, *, source: FrameSource | str, options: VisionOptions | None = None) -> None:
+    def __init__(self, *, source: FrameSource | str | None, options: VisionOptions | None = None) -> None:
         self.options = options or VisionOptions()
-        opened = open_source(source) if isinstance(source, str) else source
-        self._watchers: list[Watcher] = [Watcher(opened)]
+        self._watchers: list[Watcher] = []
+        self._room_views: RoomViews | None = None
+        if source is not None:
+            self._watchers.append(Watcher(open_source(source) if isinstance(source, str) else source))
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
+
+    @classmethod
+    def for_room(cls, room: rtc.Room, *, options: VisionOptions | None = None) -> Vision:
+        """Watch the cameras and screens of a room's remote participants, as they come and go."""
+        vision = cls(source=None, options=options)
+        vision._room_views = RoomViews(room, add=vision._add)
+        return vision
 
     async def __aenter__(self) -> Vision:
         """Begin to watch."""
+        if self._room_views is not None:
+            self._room_views.start()
         for watcher in self._watchers:
             watcher.start()
         return self
@@ -83,13 +98,29 @@ class Vision:
 
     async def aclose(self) -> None:
         """Stop watching and let go of every source; may be called twice."""
+        if self._room_views is not None:
+            self._room_views.stop()
         for watcher in self._watchers:
             await watcher.aclose()
         self._encoder.shutdown(wait=False, cancel_futures=True)
 
     async def look(self) -> list[View]:
-        """Return what each view shows now, newest good picture or the reason why there is none."""
-        return list(await asyncio.gather(*(self._view(watcher) for watcher in self._watchers)))
+        """Return what each view shows now: the newest good picture, or the reason why there is none.
+
+        Views whose track is gone are told of only where no other view shows a picture.
+        """
+        views = list(await asyncio.gather(*(self._view(watcher) for watcher in self._watchers)))
+        if any(view.image is not None for view in views):
+            gone = {
+                w.source.name for w in self._watchers if isinstance(w.source, TrackSource) and w.source.gone
+            }
+            views = [view for view in views if view.image is not None or view.name not in gone]
+        return views
+
+    def _add(self, source: TrackSource) -> None:
+        watcher = Watcher(source)
+        self._watchers.append(watcher)
+        watcher.start()
 
     async def _view(self, watcher: Watcher) -> View:
         frame = await watcher.fresh(max_age_s=self.options.max_age_s, max_wait_s=self.options.max_wait_s)

@@ -1,0 +1,142 @@
+"""The main job on a real livekit-server: real tracks, real clients, answers proven from the pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from livekit import rtc
+from livekit.agents import AgentSession
+from livekit.agents.voice.run_result import RunResult
+
+from vision_agent import Vision, VisionAgent, VisionOptions
+from vision_agent.demo.server import LocalServer
+from vision_agent.frame import Frame
+from vision_agent.models.offline import OfflineLLM
+from vision_agent.sources.testcard import render
+
+
+@asynccontextmanager
+async def joined(server: LocalServer, identity: str) -> AsyncIterator[rtc.Room]:
+    room = rtc.Room()
+    await room.connect(server.url, server.token(identity, "test"))
+    try:
+        yield room
+    finally:
+        await room.disconnect()
+
+
+@asynccontextmanager
+async def publishing(
+    room: rtc.Room, source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_CAMERA, *, late_s: float = 0.0
+) -> AsyncIterator[rtc.LocalTrackPublication]:
+    """Publish the testcard at 720p30; ``late_s`` shifts its clock, to tell two cards apart."""
+    video = rtc.VideoSource(1280, 720)
+    track = rtc.LocalVideoTrack.create_video_track("card", video)
+
+    async def pump() -> None:
+        while True:
+            rgb = await asyncio.to_thread(render, time.time() - late_s)
+            planes = Frame.from_rgb(rgb, captured_s=0.0).planes_i420
+            assert planes is not None
+            video.capture_frame(rtc.VideoFrame(1280, 720, rtc.VideoBufferType.I420, planes.tobytes()))
+            await asyncio.sleep(1 / 30)
+
+    task = asyncio.create_task(pump())
+    publication = await room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=source))
+    try:
+        yield publication
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        if publication.sid in room.local_participant.track_publications:
+            await room.local_participant.unpublish_track(publication.sid)
+
+
+async def ask(session: AgentSession[Any], question: str = "What does the QR code say?") -> str:
+    result: RunResult[Any] = await session.run(user_input=question)
+    return next(e.item.text_content or "" for e in result.events if e.type == "message")
+
+
+async def ask_until(session: AgentSession[Any], good: Callable[[str], bool], within_s: float = 10) -> str:
+    """Ask again until the answer is good: events of a room take their time to arrive."""
+    deadline_s = time.monotonic() + within_s
+    while not good(answer := await ask(session)):
+        assert time.monotonic() < deadline_s, f"last answer: {answer}"
+        await asyncio.sleep(0.05)
+    return answer
+
+
+def codes(answer: str) -> list[int]:
+    return [int(found) for found in re.findall(r"VA-(\d+)", answer)]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with LocalServer() as running:
+        yield running
+
+
+@asynccontextmanager
+async def agent_in(room: rtc.Room) -> AsyncIterator[AgentSession[Any]]:
+    options = VisionOptions(max_wait_s=0.5)
+    async with Vision.for_room(room, options=options) as vision, OfflineLLM() as model:
+        async with AgentSession[Any](llm=model) as session:
+            await session.start(VisionAgent(vision=vision))
+            yield session
+
+
+@pytest.mark.timeout(180)
+async def test_a_hundred_typed_questions_are_answered_from_the_moment_they_were_asked(
+    server: LocalServer,
+) -> None:
+    late = []
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with agent_in(room) as session, publishing(alice):
+            await ask_until(session, lambda answer: bool(codes(answer)))
+            for _ in range(100):
+                await asyncio.sleep(random.uniform(0, 0.2))
+                asked_s = time.time()
+                answer = await ask(session)
+                assert len(codes(answer)) == 1, answer
+                (code,) = codes(answer)
+                assert code <= time.time()  # a card of the future can't be
+                late.append(asked_s - (code + 1))  # the card showed this code until code + 1
+    assert sum(seconds <= 0.5 for seconds in late) >= 99, sorted(late)[-5:]
+
+
+async def test_mute_unmute_unpublish_leave_and_return(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, agent_in(room) as session:
+        assert "no camera" in await ask(session)
+        async with joined(server, "alice") as alice:
+            async with publishing(alice) as publication:
+                await ask_until(session, lambda answer: bool(codes(answer)))
+                assert isinstance(publication.track, rtc.LocalVideoTrack)
+                publication.track.mute()
+                await ask_until(session, lambda answer: "muted" in answer and not codes(answer))
+                publication.track.unmute()
+                await ask_until(session, lambda answer: bool(codes(answer)))
+            await ask_until(session, lambda answer: "no longer published" in answer)
+            async with publishing(alice):
+                await ask_until(session, lambda answer: bool(codes(answer)))
+        await ask_until(session, lambda answer: "left" in answer or "no longer" in answer)
+        async with joined(server, "alice") as alice, publishing(alice):
+            answer = await ask_until(session, lambda answer: bool(codes(answer)))
+            assert len(codes(answer)) == 1  # one view, not one for each time she came
+
+
+async def test_a_screen_share_beside_the_camera_is_a_view_of_its_own(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, agent_in(room) as session:
+        async with publishing(alice):
+            async with publishing(alice, rtc.TrackSource.SOURCE_SCREENSHARE, late_s=1000):
+                answer = await ask_until(session, lambda answer: len(codes(answer)) == 2)
+                old, new = sorted(codes(answer))
+                assert 998 <= new - old <= 1002
+            await ask_until(session, lambda answer: len(codes(answer)) == 1)

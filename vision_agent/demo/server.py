@@ -1,0 +1,122 @@
+"""A livekit-server of our own on loopback, for the demo, the tests and the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from livekit import api
+
+from ..errors import ConfigError, SourceError
+
+CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
+"""Where ``make`` builds it, from the project's root."""
+
+
+class LocalServer:
+    """Starts a livekit-server on free loopback ports with a key of its own; stops it at the end.
+
+    Raises:
+        ConfigError: No livekit-server is on ``PATH`` or in the cache.
+        SourceError: The server did not come up.
+    """
+
+    def __init__(self) -> None:
+        self.api_key = "local"
+        self.api_secret = secrets.token_hex(24)
+        self.url = ""
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> LocalServer:
+        """Start, and wait until it answers."""
+        binary = find_binary()
+        port, tcp_port = _free_ports(2)
+        self.url = f"ws://127.0.0.1:{port}"
+        config = {
+            "port": port,
+            "bind_addresses": ["127.0.0.1"],
+            "keys": {self.api_key: self.api_secret},
+            "logging": {"level": "error"},
+            "rtc": {
+                "tcp_port": tcp_port,
+                "port_range_start": 40000,
+                "port_range_end": 49999,
+                "node_ip": "127.0.0.1",
+                "use_external_ip": False,
+                "enable_loopback_candidate": True,
+                "interfaces": {"includes": ["lo"]},
+                "ips": {"includes": ["127.0.0.1/32"]},
+                "stun_servers": ["127.0.0.1:3478"],
+            },
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            str(binary),
+            "--config-body",
+            json.dumps(config),  # JSON is YAML
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        for _ in range(100):
+            if self._process.returncode is not None:
+                raise SourceError(f"livekit-server ended at once with code {self._process.returncode}")
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return self
+            await asyncio.sleep(0.1)
+        await self.aclose()
+        raise SourceError(f"livekit-server did not listen on 127.0.0.1:{port} within 10 s")
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Stop the server."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the server's process and wait for it; may be called twice."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except asyncio.TimeoutError:
+                process.kill()
+                await process.wait()
+
+    def token(self, identity: str, room: str) -> str:
+        """Return a token that lets ``identity`` join ``room``."""
+        grants = api.VideoGrants(room_join=True, room=room)
+        token = api.AccessToken(self.api_key, self.api_secret)
+        return token.with_identity(identity).with_grants(grants).to_jwt()
+
+
+def find_binary() -> Path:
+    """Return the livekit-server on ``PATH``, else the cached one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    on_path = shutil.which("livekit-server")
+    binary = Path(on_path) if on_path else CACHED_BINARY.absolute()
+    if not binary.is_file():
+        raise ConfigError("livekit-server is not on PATH and not in .cache: run `make server` (needs Go)")
+    return binary
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
