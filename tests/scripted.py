@@ -1,0 +1,97 @@
+"""Ears that hear what a test says: a VAD and an STT with no sound in them, for a real AgentSession."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, stt, vad
+from livekit.agents.language import LanguageCode
+from livekit.agents.types import NotGivenOr
+from livekit.agents.utils import AudioBuffer
+from livekit.agents.voice import io
+
+
+class SilentInput(io.AudioInput):
+    """Gives 20 ms of silence each 20 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(label="silence")
+
+    def __aiter__(self) -> AsyncIterator[rtc.AudioFrame]:
+        return self
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        await asyncio.sleep(0.02)
+        return rtc.AudioFrame(bytes(320 * 2), 16000, 1, 320)
+
+
+class ScriptedVAD(vad.VAD):
+    def __init__(self) -> None:
+        super().__init__(capabilities=vad.VADCapabilities(update_interval=0.02))
+        self.script: asyncio.Queue[vad.VADEventType] = asyncio.Queue()
+
+    def stream(self) -> vad.VADStream:
+        return _VADStream(self)
+
+
+class _VADStream(vad.VADStream):
+    async def _main_task(self) -> None:
+        assert isinstance(self._vad, ScriptedVAD)
+        while True:
+            kind = await self._vad.script.get()
+            speaking = kind == vad.VADEventType.START_OF_SPEECH
+            self._event_ch.send_nowait(
+                vad.VADEvent(
+                    type=kind,
+                    samples_index=0,
+                    timestamp=time.time(),
+                    speech_duration=0.3 if speaking else 1.0,
+                    silence_duration=0.0 if speaking else 0.1,
+                    speaking=speaking,
+                )
+            )
+
+
+class ScriptedSTT(stt.STT[Any]):
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
+        self.script: asyncio.Queue[stt.SpeechEvent] = asyncio.Queue()
+
+    async def _recognize_impl(self, buffer: AudioBuffer, **kwargs: Any) -> stt.SpeechEvent:
+        raise NotImplementedError("only streams are heard")
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.RecognizeStream:
+        return _STTStream(stt=self, conn_options=conn_options)
+
+
+class _STTStream(stt.RecognizeStream):
+    async def _run(self) -> None:
+        assert isinstance(self._stt, ScriptedSTT)
+        while True:
+            self._event_ch.send_nowait(await self._stt.script.get())
+
+
+class Ears:
+    """Speaks a sentence to a session, as a person with default settings would be heard."""
+
+    def __init__(self) -> None:
+        self.vad, self.stt = ScriptedVAD(), ScriptedSTT()
+
+    async def say(self, sentence: str) -> None:
+        """Begin to speak, be transcribed (preflight, then final), end."""
+        self.vad.script.put_nowait(vad.VADEventType.START_OF_SPEECH)
+        await asyncio.sleep(0.3)
+        for kind in (stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, stt.SpeechEventType.FINAL_TRANSCRIPT):
+            data = stt.SpeechData(language=LanguageCode("en"), text=sentence, confidence=1.0)
+            self.stt.script.put_nowait(stt.SpeechEvent(type=kind, alternatives=[data]))
+            await asyncio.sleep(0.05)
+        self.vad.script.put_nowait(vad.VADEventType.END_OF_SPEECH)
