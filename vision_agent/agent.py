@@ -8,6 +8,8 @@ from collections.abc import AsyncIterable
 from livekit.agents import Agent, FlushSentinel, ModelSettings, llm
 
 from . import context
+from .image import EncodedImage
+from .uploads import Uploads
 from .vision import Vision
 
 DEFAULT_INSTRUCTIONS = (
@@ -36,6 +38,21 @@ class VisionAgent(Agent):
         super().__init__(instructions=instructions, chat_ctx=chat_ctx)
         self._vision = vision
         self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
+        self._uploads: Uploads | None = None
+
+    async def on_enter(self) -> None:
+        """Begin to take uploads, in a room."""
+        if self._vision.room is not None:
+            self._uploads = Uploads(
+                self._vision.room, accept=self._accept, max_side_px=self._vision.options.max_side_px
+            )
+            self._uploads.start()
+
+    async def on_exit(self) -> None:
+        """End the uploads."""
+        uploads, self._uploads = self._uploads, None
+        if uploads is not None:
+            await uploads.aclose()
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         """Bind the picture a preemptive request already showed, or a new one."""
@@ -55,6 +72,11 @@ class VisionAgent(Agent):
         context.decay(chat_ctx.items, max_images=self._vision.options.max_images)
         async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
             yield chunk
+
+    async def _accept(self, image: EncodedImage, caption: str) -> None:
+        chat_ctx = self.chat_ctx.copy()
+        chat_ctx.insert(context.uploaded(image, caption))
+        await self.update_chat_ctx(chat_ctx)
 
     async def _bind(self, message: llm.ChatMessage) -> None:
         if not context.is_bound(message):

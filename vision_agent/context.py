@@ -73,6 +73,14 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
     message.extra[EXTRA_KEY] = {"captions": captions, "notes": notes}
 
 
+def uploaded(image: EncodedImage, caption: str) -> llm.ChatMessage:
+    """Return a user message that holds a picture somebody sent, with its line."""
+    content = llm.ImageContent(image=image.data_url(), mime_type=image.mime_type)
+    line = f"[a picture the user sent: {caption}]" if caption else "[a picture the user sent]"
+    extra = {EXTRA_KEY: {"captions": {content.id: line}, "notes": []}}
+    return llm.ChatMessage(role="user", content=[content], extra=extra)
+
+
 def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
     """Give a message the very pictures another one has: the same turn, heard twice."""
     if is_bound(message) or not is_bound(bound):

@@ -71,6 +71,7 @@ class Vision:
         self.options = options or VisionOptions()
         self._watchers: list[Watcher] = []
         self._room_views: RoomViews | None = None
+        self.room: rtc.Room | None = None
         if source is not None:
             self._watchers.append(Watcher(open_source(source) if isinstance(source, str) else source))
         self._encoder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
@@ -79,6 +80,7 @@ class Vision:
     def for_room(cls, room: rtc.Room, *, options: VisionOptions | None = None) -> Vision:
         """Watch the cameras and screens of a room's remote participants, as they come and go."""
         vision = cls(source=None, options=options)
+        vision.room = room
         vision._room_views = RoomViews(room, add=vision._add)
         return vision
 

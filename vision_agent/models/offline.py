@@ -58,12 +58,17 @@ class _OfflineStream(llm.LLMStream):
 
 def answer(chat_ctx: llm.ChatContext) -> str:
     """Answer the last user message from its own pictures, in plain sentences."""
-    users = [m for m in chat_ctx.messages() if m.role == "user"]
+    spoken = [m for m in chat_ctx.messages() if m.role in ("user", "assistant")]
+    users = [m for m in spoken if m.role == "user"]
     if not users:
         return f"Hello. {CAN}"
     lines = [part for part in users[-1].content if isinstance(part, str)]
     question = " ".join(line for line in lines if not line.startswith("[")).casefold()
     pictures = _pictures(users[-1])
+    for message in reversed(spoken[:-1]):  # pictures sent since the last answer belong to the question
+        if message.role != "user":
+            break
+        pictures = _pictures(message) + pictures
     if not pictures:
         notes = [line.strip("[]") for line in lines if line.startswith("[no picture")]
         return f"I can't see anything now: {'; '.join(notes) or 'there is no picture'}."
