@@ -21,3 +21,13 @@ class SourceError(VisionAgentError):
 
 class ImageError(VisionAgentError):
     """Bytes or a frame can't be read as a picture."""
+
+
+def check_range(name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Check that a setting is a number from ``low`` to ``high``.
+
+    Raises:
+        ConfigError: It is not; the text names the setting, the value, the unit and the range.
+    """
+    if not low <= value <= high:  # also true for nan
+        raise ConfigError(f"{name} = {value!r}: must be from {low:g} to {high:g}{unit and ' ' + unit}")

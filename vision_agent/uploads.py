@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
-from .errors import ImageError
+from .errors import ImageError, check_range
 from .image import EncodedImage
 from .picture import read_picture
 
@@ -36,6 +36,17 @@ class UploadLimits:
     """Longest time a file may take to arrive, in seconds."""
     max_in_flight: int = 4
     """Most files that may arrive at once."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the range.
+        """
+        check_range("max_bytes", self.max_bytes, 1_000, 1_000_000_000, "bytes")
+        check_range("max_pixels", self.max_pixels, 1_000, 1_000_000_000, "pixels")
+        check_range("timeout_s", self.timeout_s, 0.1, 3600, "seconds")
+        check_range("max_in_flight", self.max_in_flight, 1, 100, "files")
 
 
 class Uploads:

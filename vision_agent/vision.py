@@ -11,7 +11,8 @@ from types import TracebackType
 from livekit import rtc
 
 from .context import View
-from .errors import ConfigError
+from .demand import POLICIES
+from .errors import ConfigError, check_range
 from .frame import Frame
 from .image import EncodedImage, encode_jpeg
 from .room import RoomViews
@@ -36,6 +37,14 @@ class VisionOptions:
     """Turn pictures kept in the chat context."""
     inference_detail: str = "auto"
     """What the provider is told: low, high or auto."""
+    speaking_fps: float = 1.0
+    """Pictures per second sampled while the user speaks."""
+    silent_fps: float = 0.3
+    """Pictures per second sampled while nobody speaks."""
+    demand: str = "ready"
+    """What a view costs while nobody asks: always (full), ready (a small view) or on_demand (nothing)."""
+    grace_s: float = 5.0
+    """How long a view stays at full size after the last question, in seconds."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -43,15 +52,16 @@ class VisionOptions:
         Raises:
             ConfigError: Names the setting, the value and the way out.
         """
-        for name in ("max_age_s", "max_wait_s"):
-            if not 0 <= getattr(self, name) <= 60:
-                raise ConfigError(f"{name} = {getattr(self, name)}: must be from 0 to 60 seconds")
-        if not 16 <= self.max_side_px <= 8192:
-            raise ConfigError(f"max_side_px = {self.max_side_px}: must be from 16 to 8192 pixels")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality = {self.quality}: must be from 1 to 100")
-        if not 1 <= self.max_images <= 100:
-            raise ConfigError(f"max_images = {self.max_images}: must be from 1 to 100")
+        check_range("max_age_s", self.max_age_s, 0, 60, "seconds")
+        check_range("max_wait_s", self.max_wait_s, 0, 60, "seconds")
+        check_range("speaking_fps", self.speaking_fps, 0, 60, "frames per second")
+        check_range("silent_fps", self.silent_fps, 0, 60, "frames per second")
+        check_range("grace_s", self.grace_s, 0, 3600, "seconds")
+        check_range("max_side_px", self.max_side_px, 16, 8192, "pixels")
+        check_range("quality", self.quality, 1, 100)
+        check_range("max_images", self.max_images, 1, 100, "pictures")
+        if self.demand not in POLICIES:
+            raise ConfigError(f"demand = {self.demand!r}: must be always, ready or on_demand")
         if self.inference_detail not in ("low", "high", "auto"):
             raise ConfigError(f"inference_detail = {self.inference_detail!r}: must be low, high or auto")
 

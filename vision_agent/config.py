@@ -1,0 +1,147 @@
+"""One TOML file becomes one frozen ``Config``; the only module that reads the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .agent import DEFAULT_INSTRUCTIONS
+from .errors import ConfigError
+from .uploads import UploadLimits
+from .vision import VisionOptions
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Section = TypeVar("Section")
+
+CONFIG_VARIABLE = "VISION_AGENT_CONFIG"
+"""Environment variable that names the config file where no argument does."""
+SERVER_VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOptions:
+    """Who answers."""
+
+    model: str = "offline"
+    """``offline`` or ``google/<model>``."""
+    instructions: str = DEFAULT_INSTRUCTIONS
+    """What the model is told at the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that can be set, section by section, with the defaults of ``configs/default.toml``."""
+
+    agent: AgentOptions = field(default_factory=AgentOptions)
+    """Who answers."""
+    vision: VisionOptions = field(default_factory=VisionOptions)
+    """How pictures are chosen and made."""
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    """What is accepted from one participant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKeys:
+    """Where the LiveKit server is, and the key to it."""
+
+    url: str
+    """``ws://`` or ``wss://`` address."""
+    api_key: str = field(repr=False)
+    """The key's name."""
+    api_secret: str = field(repr=False)
+    """The key's secret."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ServerKeys:
+        """Read ``LIVEKIT_URL``, ``LIVEKIT_API_KEY`` and ``LIVEKIT_API_SECRET``.
+
+        Raises:
+            ConfigError: One is not set, or the URL is none of a LiveKit server.
+        """
+        missing = [name for name in SERVER_VARIABLES if not environment.get(name)]
+        if missing:
+            raise ConfigError(f"{', '.join(missing)} not set: export the URL, key and secret of your server")
+        url, api_key, api_secret = (environment[name] for name in SERVER_VARIABLES)
+        if not url.startswith(("ws://", "wss://", "http://", "https://")):
+            raise ConfigError(f"LIVEKIT_URL = {url!r}: must begin with ws:// or wss://")
+        return cls(url=url, api_key=api_key, api_secret=api_secret)
+
+
+def load_config(path: Path | None = None) -> Config:
+    """Read a config file, or the one ``VISION_AGENT_CONFIG`` names, or take the defaults.
+
+    Raises:
+        ConfigError: The file can't be read, or has an unknown key or a value that can't be used.
+    """
+    if path is None:
+        named = os.environ.get(CONFIG_VARIABLE)
+        if not named:
+            return Config()
+        path = Path(named)
+    try:
+        return parse_config(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"config {path}: {error.strerror}") from error
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path}: {error}") from error
+
+
+def parse_config(text: str) -> Config:
+    """Make a ``Config`` of TOML text.
+
+    Raises:
+        ConfigError: It is no TOML, or has an unknown key or a value that can't be used.
+    """
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}") from error
+    _check_names(tables, [each.name for each in fields(Config)], "section", "")
+    sections = {}
+    for each in fields(Config):
+        table = tables.get(each.name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{each.name} = {table!r}: must be a section, write [{each.name}]")
+        assert each.default_factory is not MISSING
+        sections[each.name] = _section(type(each.default_factory()), table, each.name)
+    return Config(**sections)
+
+
+def _section(kind: type[Section], table: dict[str, Any], section: str) -> Section:
+    known = {each.name: each.default for each in fields(kind)}  # type: ignore[arg-type]  # a dataclass, by its use above
+    _check_names(table, list(known), "key", f"{section}.")
+    values = {name: _typed(f"{section}.{name}", value, known[name]) for name, value in table.items()}
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{section}.{error}") from error
+
+
+def _check_names(table: Mapping[str, Any], known: list[str], what: str, prefix: str) -> None:
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            way_out = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ConfigError(f"unknown {what} {prefix}{name}: {way_out}")
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, tuple):
+        if isinstance(value, list) and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        raise ConfigError(f"{name} = {value!r}: must be a list of strings")
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(default):
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+        raise ConfigError(f"{name} = {value!r}: must be {words[type(default)]}, in the unit of its name")
+    return value
