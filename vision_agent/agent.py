@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable
+import time
+from collections.abc import AsyncIterable, Sequence
 
 from livekit.agents import Agent, FlushSentinel, ModelSettings, llm
 
 from . import context
 from .image import EncodedImage
-from .uploads import Uploads
+from .output import PictureOutput, RoomOutput
+from .tools import annotate_tool
+from .uploads import UploadLimits, Uploads
 from .vision import Vision
 
 DEFAULT_INSTRUCTIONS = (
@@ -26,6 +29,10 @@ class VisionAgent(Agent):
         vision: The eyes; opened and closed by the caller.
         instructions: What the model is told at the start.
         chat_ctx: Initial context, with pictures if wanted.
+        tools: The user's own tools, beside ``annotate``.
+        output: Where marked pictures go; the room if there is one. Without either there is no
+            ``annotate``.
+        uploads: What is accepted from a participant.
     """
 
     def __init__(
@@ -34,9 +41,18 @@ class VisionAgent(Agent):
         vision: Vision,
         instructions: str = DEFAULT_INSTRUCTIONS,
         chat_ctx: llm.ChatContext | None = None,
+        tools: Sequence[llm.Tool | llm.Toolset] = (),
+        output: PictureOutput | None = None,
+        uploads: UploadLimits | None = None,
     ) -> None:
-        super().__init__(instructions=instructions, chat_ctx=chat_ctx)
+        if output is None and vision.room is not None:
+            output = RoomOutput(vision.room)
+        own = [annotate_tool(lambda: self._shown, output)] if output is not None else []
+        super().__init__(instructions=instructions, chat_ctx=chat_ctx, tools=[*own, *tools])
         self._vision = vision
+        self._shown: list[context.Shown] = []  # the pictures of the last request
+        self._turns = 0
+        self._limits = uploads
         self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
         self._uploads: Uploads | None = None
 
@@ -44,7 +60,10 @@ class VisionAgent(Agent):
         """Begin to take uploads, in a room."""
         if self._vision.room is not None:
             self._uploads = Uploads(
-                self._vision.room, accept=self._accept, max_side_px=self._vision.options.max_side_px
+                self._vision.room,
+                accept=self._accept,
+                limits=self._limits,
+                max_side_px=self._vision.options.max_side_px,
             )
             self._uploads.start()
 
@@ -70,18 +89,20 @@ class VisionAgent(Agent):
             await self._bind(message)
             self._early = message
         context.decay(chat_ctx.items, max_images=self._vision.options.max_images)
+        self._shown = context.shown(chat_ctx.items)
         async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
             yield chunk
 
     async def _accept(self, image: EncodedImage, caption: str) -> None:
         chat_ctx = self.chat_ctx.copy()
-        chat_ctx.insert(context.uploaded(image, caption))
+        chat_ctx.insert(context.uploaded(image, caption, taken_s=time.time()))
         await self.update_chat_ctx(chat_ctx)
 
     async def _bind(self, message: llm.ChatMessage) -> None:
         if not context.is_bound(message):
             views = await self._vision.look()
-            context.bind(message, views, detail=self._vision.options.inference_detail)
+            self._turns += 1
+            context.bind(message, views, detail=self._vision.options.inference_detail, turn=self._turns)
 
 
 def _words(message: llm.ChatMessage) -> list[str]:

@@ -31,6 +31,8 @@ class View:
     """The picture's age when it was chosen, in seconds."""
     problem: str | None = None
     """Why there is no picture."""
+    taken_s: float | None = None
+    """When the picture reached us, in seconds of Unix time."""
 
     def line(self) -> str:
         """Return the one line the model reads beside the picture."""
@@ -40,22 +42,37 @@ class View:
         return f"[{self.name}, seen {age_ms:.0f} ms before this question]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A picture in a request."""
+
+    view: str
+    """Name of the view, or the caption of a picture that was sent."""
+    data_url: str
+    """The picture as the model gets it."""
+    taken_s: float | None
+    """When it reached us, in seconds of Unix time."""
+    turn: int
+    """Number of the turn it belongs to, counted from 1."""
+
+
 def is_bound(message: llm.ChatMessage) -> bool:
     """Tell whether the message already has its views."""
     return EXTRA_KEY in message.extra
 
 
-def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto") -> None:
+def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto", turn: int = 0) -> None:
     """Attach views to a user message, in place, once.
 
     Args:
         message: The user's message; its text is left alone.
         views: What is in view now. None at all means there is no camera.
         detail: ``inference_detail`` of the pictures: low, high or auto.
+        turn: Number of the turn.
     """
     if is_bound(message):
         return
-    captions: dict[str, str] = {}
+    pictures: dict[str, dict[str, Any]] = {}
     notes: list[str] = []
     for view in views:
         if view.image is None:
@@ -66,18 +83,19 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
             mime_type=view.image.mime_type,
             inference_detail="low" if detail == "low" else "high" if detail == "high" else "auto",
         )
-        captions[content.id] = view.line()
+        pictures[content.id] = {"line": view.line(), "view": view.name, "taken_s": view.taken_s}
         message.content.append(content)
-    if not captions and not notes:
+    if not pictures and not notes:
         notes.append("[no picture: there is no camera]")
-    message.extra[EXTRA_KEY] = {"captions": captions, "notes": notes}
+    message.extra[EXTRA_KEY] = {"pictures": pictures, "notes": notes, "turn": turn}
 
 
-def uploaded(image: EncodedImage, caption: str) -> llm.ChatMessage:
+def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None) -> llm.ChatMessage:
     """Return a user message that holds a picture somebody sent, with its line."""
     content = llm.ImageContent(image=image.data_url(), mime_type=image.mime_type)
     line = f"[a picture the user sent: {caption}]" if caption else "[a picture the user sent]"
-    extra = {EXTRA_KEY: {"captions": {content.id: line}, "notes": []}}
+    pictures = {content.id: {"line": line, "view": caption or "upload", "taken_s": taken_s}}
+    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0}}
     return llm.ChatMessage(role="user", content=[content], extra=extra)
 
 
@@ -89,12 +107,31 @@ def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
     message.extra[EXTRA_KEY] = bound.extra[EXTRA_KEY]
 
 
+def shown(items: Iterable[Any]) -> list[Shown]:
+    """List the pictures of a context, those of the newest message first."""
+    found: list[Shown] = []
+    for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
+        record = message.extra[EXTRA_KEY]
+        for part in message.content:
+            if isinstance(part, llm.ImageContent) and isinstance(part.image, str):
+                about = record["pictures"].get(part.id, {"view": "picture", "taken_s": None})
+                found.append(
+                    Shown(
+                        view=about["view"],
+                        data_url=part.image,
+                        taken_s=about["taken_s"],
+                        turn=record["turn"],
+                    )
+                )
+    return found
+
+
 def decay(items: Iterable[Any], *, max_images: int) -> None:
     """Keep the newest ``max_images`` turn pictures; the older ones' bytes go, their line stays."""
     left = max_images
     for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
-        captions = message.extra[EXTRA_KEY]["captions"]
-        for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in captions]:
+        pictures = message.extra[EXTRA_KEY]["pictures"]
+        for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in pictures]:
             if left > 0:
                 left -= 1
             else:
@@ -120,15 +157,15 @@ def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
 
 def _rendered(message: llm.ChatMessage) -> llm.ChatMessage:
     record = message.extra[EXTRA_KEY]
-    captions: dict[str, str] = record["captions"]
+    pictures: dict[str, dict[str, Any]] = record["pictures"]
     content: list[llm.ChatContent] = []
-    shown = set()
+    kept = set()
     for part in message.content:
-        if isinstance(part, llm.ImageContent) and part.id in captions:
-            content.append(captions[part.id])
-            shown.add(part.id)
+        if isinstance(part, llm.ImageContent) and part.id in pictures:
+            content.append(pictures[part.id]["line"])
+            kept.add(part.id)
         content.append(part)
-    content.extend(DROPPED_LINE for image_id in captions if image_id not in shown)
+    content.extend(DROPPED_LINE for image_id in pictures if image_id not in kept)
     content.extend(record["notes"])
     extra = {key: value for key, value in message.extra.items() if key != EXTRA_KEY}
     return message.model_copy(update={"content": content, "extra": extra})

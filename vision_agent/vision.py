@@ -139,9 +139,9 @@ class Vision:
         if frame is None:
             problem = watcher.problem() or "no current picture came in time"
             return View(name=watcher.source.name, image=None, age_s=None, problem=problem)
-        age_s = time.monotonic() - frame.captured_s
+        age_s, now_s = time.monotonic() - frame.captured_s, time.time()
         image = await asyncio.get_running_loop().run_in_executor(self._encoder, self._encode, frame)
-        return View(name=watcher.source.name, image=image, age_s=age_s)
+        return View(name=watcher.source.name, image=image, age_s=age_s, taken_s=now_s - age_s)
 
     def _encode(self, frame: Frame) -> EncodedImage:
         return encode_jpeg(frame, max_side_px=self.options.max_side_px, quality=self.options.quality)

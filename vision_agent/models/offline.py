@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import json
 import re
 import uuid
 from typing import Any
@@ -18,6 +19,10 @@ from ..frame import U8
 from . import reading
 
 CAN = "I can read QR and bar codes, text, main colours and brightness, and tell whether the view changed."
+CODE = re.compile(r"\b(qr|bar ?codes?|codes?|scan)\b")
+TEXT = re.compile(r"\b(text|words?|read|written|writing|say|says|sign|label)\b")
+MARK = re.compile(r"\b(show me|mark|point (at|to|out)|where|highlight|outline|circle|annotate|draw)\b")
+CHANGE = re.compile(r"chang|differ|mov(e|ed|ing)\b")
 
 
 class OfflineLLM(llm.LLM[Any]):
@@ -43,21 +48,29 @@ class OfflineLLM(llm.LLM[Any]):
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
-        """Answer the last user message of ``chat_ctx``."""
+        """Answer the last user message of ``chat_ctx``, or call ``annotate`` to show something."""
         return _OfflineStream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
 
 
 class _OfflineStream(llm.LLMStream):
     async def _run(self) -> None:
-        reply = await asyncio.to_thread(answer, self._chat_ctx)
+        can_mark = any(isinstance(t, llm.FunctionTool) and t.info.name == "annotate" for t in self._tools)
+        reply = await asyncio.to_thread(answer, self._chat_ctx, can_mark=can_mark)
         reply_id = f"offline-{uuid.uuid4().hex[:12]}"
+        if isinstance(reply, llm.FunctionToolCall):
+            delta = llm.ChoiceDelta(role="assistant", tool_calls=[reply])
+            self._event_ch.send_nowait(llm.ChatChunk(id=reply_id, delta=delta))
+            return
         for piece in re.findall(r"\S+\s*", reply):
             delta = llm.ChoiceDelta(role="assistant", content=piece)
             self._event_ch.send_nowait(llm.ChatChunk(id=reply_id, delta=delta))
 
 
-def answer(chat_ctx: llm.ChatContext) -> str:
-    """Answer the last user message from its own pictures, in plain sentences."""
+def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.FunctionToolCall:
+    """Answer the last user message from its own pictures, or call ``annotate`` to show something."""
+    done = _marked(chat_ctx)
+    if done is not None:
+        return done
     spoken = [m for m in chat_ctx.messages() if m.role in ("user", "assistant")]
     users = [m for m in spoken if m.role == "user"]
     if not users:
@@ -65,6 +78,7 @@ def answer(chat_ctx: llm.ChatContext) -> str:
     lines = [part for part in users[-1].content if isinstance(part, str)]
     question = " ".join(line for line in lines if not line.startswith("[")).casefold()
     pictures = _pictures(users[-1])
+    newest = pictures[-1:]
     for message in reversed(spoken[:-1]):  # pictures sent since the last answer belong to the question
         if message.role != "user":
             break
@@ -72,18 +86,55 @@ def answer(chat_ctx: llm.ChatContext) -> str:
     if not pictures:
         notes = [line.strip("[]") for line in lines if line.startswith("[no picture")]
         return f"I can't see anything now: {'; '.join(notes) or 'there is no picture'}."
-    if re.search(r"chang|differ|mov(e|ed|ing)\b", question):
+    if CHANGE.search(question):
         earlier = [picture for message in users[:-1] for picture in _pictures(message)]
         return _change((earlier + pictures)[-2:])
+    if can_mark and MARK.search(question):
+        return _mark(question, (newest or pictures)[-1])
     return " ".join(_describe(question, picture) for picture in pictures)
+
+
+def _marked(chat_ctx: llm.ChatContext) -> str | None:
+    """Tell how a call of ``annotate`` went, if its result is what the request is about."""
+    last = chat_ctx.items[-1] if chat_ctx.items else None
+    if not isinstance(last, llm.FunctionCallOutput) or last.name != "annotate":
+        return None
+    if last.is_error:
+        return f"I could not mark it: {last.output}."
+    call = next(i for i in chat_ctx.items if isinstance(i, llm.FunctionCall) and i.call_id == last.call_id)
+    labels = [box["label"] for box in json.loads(call.arguments)["boxes"]]
+    return f"I marked {', '.join(labels)} on the picture and sent it to you."
+
+
+def _mark(question: str, rgb: U8) -> str | llm.FunctionToolCall:
+    marks = reading.read_codes(rgb) if CODE.search(question) or not TEXT.search(question) else []
+    if not marks and not CODE.search(question):
+        texts = reading.read_text(rgb)
+        asked = set(re.findall(r"\w{3,}", question))
+        named = [mark for mark in texts if asked & set(re.findall(r"\w{3,}", mark.text.casefold()))]
+        marks = named or texts
+    if not marks:
+        return "I see no code and no text I can read, so there is nothing I can mark."
+    height, width = rgb.shape[:2]
+    boxes = []
+    for mark in marks:
+        left, top, right, bottom = mark.box_xyxy
+        corners = (left / width, top / height, right / width, bottom / height)
+        shares = [min(1000, max(0, round(1000 * share))) for share in corners]
+        boxes.append(
+            {"label": mark.text, **dict(zip(("left", "top", "right", "bottom"), shares, strict=True))}
+        )
+    return llm.FunctionToolCall(
+        name="annotate", arguments=json.dumps({"boxes": boxes}), call_id=f"call-{uuid.uuid4().hex[:12]}"
+    )
 
 
 def _describe(question: str, rgb: U8) -> str:
     said: list[str] = []
-    if re.search(r"\b(qr|bar ?codes?|codes?|scan)\b", question):
+    if CODE.search(question):
         codes = [mark.text for mark in reading.read_codes(rgb)]
         said.append(f"The code says {', '.join(codes)}." if codes else "I see no code I can read.")
-    if re.search(r"\b(text|word|words|read|written|writing|say|says|sign|label)\b", question) and not said:
+    if TEXT.search(question) and not said:
         texts = [mark.text for mark in reading.read_text(rgb)]
         said.append(f"The text says: {'; '.join(texts)}." if texts else "I see no text I can read.")
     if re.search(r"colou?rs?\b", question):
