@@ -5,8 +5,9 @@ from .context import View
 from .errors import ConfigError, ImageError, SourceError, VisionAgentError
 from .frame import Frame
 from .image import EncodedImage, encode_jpeg
+from .options import VisionOptions
 from .sources import FrameSource, open_source
-from .vision import Vision, VisionOptions
+from .vision import Vision
 
 __all__ = [
     "ConfigError",

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterable, Sequence
 
-from livekit.agents import Agent, FlushSentinel, ModelSettings, llm
+from livekit.agents import Agent, FlushSentinel, ModelSettings, UserStateChangedEvent, llm
 
 from . import context
 from .image import EncodedImage
@@ -53,11 +53,13 @@ class VisionAgent(Agent):
         self._shown: list[context.Shown] = []  # the pictures of the last request
         self._turns = 0
         self._limits = uploads
+        self._speaking = False
         self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
         self._uploads: Uploads | None = None
 
     async def on_enter(self) -> None:
-        """Begin to take uploads, in a room."""
+        """Look when the user speaks; in a room, begin to take uploads."""
+        self.session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._uploads = Uploads(
                 self._vision.room,
@@ -68,7 +70,9 @@ class VisionAgent(Agent):
             self._uploads.start()
 
     async def on_exit(self) -> None:
-        """End the uploads."""
+        """End the uploads, look no longer."""
+        self.session.off("user_state_changed", self._on_user_state)
+        self._speech(False)
         uploads, self._uploads = self._uploads, None
         if uploads is not None:
             await uploads.aclose()
@@ -92,6 +96,16 @@ class VisionAgent(Agent):
         self._shown = context.shown(chat_ctx.items)
         async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
             yield chunk
+
+    def _on_user_state(self, event: UserStateChangedEvent) -> None:
+        self._speech(event.new_state == "speaking")
+
+    def _speech(self, speaking: bool) -> None:
+        if speaking and not self._speaking:
+            self._vision.hold()
+        elif self._speaking and not speaking:
+            self._vision.release()
+        self._speaking = speaking
 
     async def _accept(self, image: EncodedImage, caption: str) -> None:
         chat_ctx = self.chat_ctx.copy()

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from .agent import DEFAULT_INSTRUCTIONS
 from .errors import ConfigError
+from .options import VisionOptions
 from .uploads import UploadLimits
-from .vision import VisionOptions
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .demand import Demand, DemandAware, DemandLevel
 from .errors import VisionAgentError
 from .frame import Frame
 from .sources import FrameSource
@@ -15,6 +16,7 @@ from .sources import FrameSource
 logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0
+STALL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,42 +29,68 @@ class WatcherStatistics:
     """Frames that were handed to a turn."""
     dropped: int
     """Frames replaced by a newer one before anybody looked."""
+    bad: int
+    """Frames that could not be made into a picture and were put aside."""
     failures: int
     """Times the source broke off and was tried again."""
 
 
 class Watcher:
-    """Owns the task that reads one source into a slot of one frame: newest wins.
+    """Owns the task that reads one source into a slot of one frame, newest wins, and its demand.
 
     Args:
         source: What to read; closed together with the watcher.
+        level: What the view costs while nobody looks; full cost if None.
         stall_s: Seconds without a frame after which the source counts as stalled.
     """
 
-    def __init__(self, source: FrameSource, *, stall_s: float = 2.0) -> None:
+    def __init__(
+        self, source: FrameSource, *, level: DemandLevel | None = None, stall_s: float = STALL_S
+    ) -> None:
         self.source = source
+        self._level = level or DemandLevel(policy="always")
         self._stall_s = stall_s
+        self._demand: Demand | None = None
+        self._raised_s = 0.0  # when the demand last went up to ACTIVE
+        self._fall: asyncio.TimerHandle | None = None
         self._latest: Frame | None = None
         self._taken = True
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._received = self._used = self._dropped = self._failures = 0
+        self._received = self._used = self._dropped = self._bad = self._failures = 0
         self._failure: str | None = None
 
     @property
     def statistics(self) -> WatcherStatistics:
         """Counts since the start."""
         return WatcherStatistics(
-            received=self._received, used=self._used, dropped=self._dropped, failures=self._failures
+            received=self._received,
+            used=self._used,
+            dropped=self._dropped,
+            bad=self._bad,
+            failures=self._failures,
         )
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of the source now."""
+        return self._level.at(time.monotonic())
+
+    @property
+    def latest(self) -> Frame | None:
+        """The newest frame, however old it is."""
+        return self._latest
 
     def start(self) -> None:
         """Begin to read; a second call does nothing."""
         if self._task is None:
+            self._apply_demand()
             self._task = asyncio.create_task(self._run(), name=f"watcher {self.source.name}")
 
     async def aclose(self) -> None:
         """Stop reading, close the source; may be called twice."""
+        if self._fall is not None:
+            self._fall.cancel()
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -71,32 +99,65 @@ class Watcher:
         self._latest = None
         await self.source.aclose()
 
-    async def fresh(self, *, max_age_s: float, max_wait_s: float) -> Frame | None:
-        """Return the newest frame if it is fresh enough, waiting shortly for one if it is not.
+    def touch(self) -> None:
+        """Raise the demand for the grace time."""
+        self._level.touch(time.monotonic())
+        self._apply_demand()
+
+    def hold(self) -> None:
+        """Raise the demand until ``release``."""
+        self._level.hold()
+        self._apply_demand()
+
+    def release(self) -> None:
+        """Take back one ``hold``."""
+        self._level.release(time.monotonic())
+        self._apply_demand()
+
+    async def arrival(self) -> None:
+        """Wait for the next frame."""
+        self._arrived.clear()
+        await self._arrived.wait()
+
+    async def fresh(self, *, max_age_s: float, max_wait_s: float, side_px: int = 1) -> Frame | None:
+        """Return the newest frame if it is fresh and large enough, waiting shortly for one if not.
 
         Args:
             max_age_s: Oldest frame that still counts as now, in seconds.
-            max_wait_s: How long to wait for a fresher one, in seconds.
+            max_wait_s: How long to wait for a better one, in seconds.
+            side_px: Longest side wanted, in pixels. A smaller frame counts where the source has no
+                larger one, or has not given it ``max_wait_s`` after the demand was raised.
 
         Returns:
             The frame, or None where none came: then ``problem()`` says why.
         """
-        deadline_s = time.monotonic() + max_wait_s
-        while True:
-            if self.source.problem is None and self._latest is not None:
-                if time.monotonic() - self._latest.captured_s <= max_age_s:
-                    if not self._taken:
-                        self._taken = True
-                        self._used += 1
-                    return self._latest
-            elif self.source.problem is not None and self._received:
+        begun_s = time.monotonic()
+        deadline_s = begun_s + max_wait_s
+        large_by_s = min(deadline_s, self._raised_s + max_wait_s)
+        while self.source.problem is None:
+            now_s = time.monotonic()
+            frame = self._latest
+            if frame is not None and now_s - frame.captured_s <= max_age_s:
+                if now_s >= large_by_s or self.is_large(frame, side_px):
+                    self._used += not self._taken
+                    self._taken = True
+                    return frame
+                left_s = large_by_s - now_s
+            elif self._failure is not None:
                 return None
-            left_s = deadline_s - time.monotonic()
+            else:
+                left_s = deadline_s - now_s
             if left_s <= 0:
                 return None
-            self._arrived.clear()
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), left_s)
+                await asyncio.wait_for(self.arrival(), left_s)
+        return None
+
+    def reject(self, frame: Frame) -> None:
+        """Put a frame aside that turned out to be broken."""
+        self._bad += 1
+        if self._latest is frame:
+            self._latest = None
 
     def problem(self) -> str | None:
         """Say in a few words why there is no current picture, or None if there is one."""
@@ -108,6 +169,32 @@ class Watcher:
             return "no picture has arrived yet"
         age_s = time.monotonic() - self._latest.captured_s
         return f"stalled, the last picture came {age_s:.0f} s ago" if age_s > self._stall_s else None
+
+    def is_large(self, frame: Frame, side_px: int) -> bool:
+        """Tell whether a frame is as large as wanted, or as large as the source's frames get."""
+        full_wh = self.source.full_size_wh if isinstance(self.source, DemandAware) else None
+        return full_wh is None or max(frame.width, frame.height) >= min(side_px, max(full_wh))
+
+    def _apply_demand(self) -> None:
+        now_s = time.monotonic()
+        demand = self._level.at(now_s)
+        if demand != self._demand:
+            before, self._demand = self._demand, demand
+            if demand is Demand.ACTIVE:
+                self._raised_s = now_s
+            if demand is Demand.OFF:
+                self._latest = None
+            if isinstance(self.source, DemandAware):
+                self.source.set_demand(demand)
+            logger.debug(
+                "demand changed", extra={"source": self.source.name, "before": before, "now": demand}
+            )
+        if self._fall is not None:
+            self._fall.cancel()
+            self._fall = None
+        falls_in_s = self._level.falls_in_s(now_s)
+        if falls_in_s is not None:
+            self._fall = asyncio.get_running_loop().call_later(falls_in_s + 0.001, self._apply_demand)
 
     async def _run(self) -> None:
         retry_s = RETRY_FIRST_S
@@ -123,6 +210,7 @@ class Watcher:
             except VisionAgentError as error:
                 self._failures += 1
                 self._failure = str(error)
+                self._arrived.set()
                 logger.warning("source failed, trying again", extra={"source": self.source.name})
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, RETRY_MAX_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -10,14 +11,26 @@ from typing import cast
 
 from livekit import rtc
 
+from ..demand import Demand
+from ..errors import ImageError
 from ..frame import Frame
+
+logger = logging.getLogger(__name__)
+
+_QUALITY = {
+    Demand.IDLE: rtc.VideoQuality.VIDEO_QUALITY_LOW,
+    Demand.ACTIVE: rtc.VideoQuality.VIDEO_QUALITY_HIGH,
+}
 
 
 class TrackSource:
-    """Yields the frames of whichever track is attached now.
+    """Yields the frames of whichever track is published now.
 
     The view outlives its tracks: a muted, unpublished or switched camera and a participant who
     comes back are all the same source, which says meanwhile why it shows nothing.
+
+    Demand OFF unsubscribes. IDLE asks for the lowest simulcast layer, ACTIVE for the highest; a
+    track without simulcast gives what it has.
 
     Args:
         name: The view's name, such as ``camera of alice``.
@@ -25,8 +38,14 @@ class TrackSource:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.dropped = 0
+        """Frames replaced by a newer one before they were read."""
+        self.bad = 0
+        """Frames that could not be read and were skipped."""
+        self._publication: rtc.RemoteTrackPublication | None = None
         self._gone: str | None = "no camera was published yet"
         self._muted = False
+        self._demand = Demand.ACTIVE
         self._slot: Frame | None = None
         self._arrived = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
@@ -39,19 +58,53 @@ class TrackSource:
 
     @property
     def gone(self) -> bool:
-        """Whether no track is attached."""
+        """Whether no track is published."""
         return self._gone is not None
 
-    def attach(self, track: rtc.Track, *, muted: bool) -> None:
-        """Read this track from now on, instead of the one before."""
-        self._stop_pump()
-        self._gone, self._muted = None, muted
-        self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
+    @property
+    def full_size_wh(self) -> tuple[int, int] | None:
+        """Width and height of the published track's highest layer, in pixels, or None if unknown."""
+        publication = self._publication
+        if publication is None or not publication.width or not publication.height:
+            return None
+        return publication.width, publication.height
 
-    def detach(self, reason: str) -> None:
-        """Stop reading; ``reason`` is what the model is told."""
+    def set_demand(self, demand: Demand) -> None:
+        """Subscribe and choose a layer, or unsubscribe."""
+        self._demand = demand
+        publication = self._publication
+        if publication is None:
+            return
+        publication.set_subscribed(demand is not Demand.OFF)
+        if demand in _QUALITY and publication.simulcasted:
+            publication.set_video_quality(_QUALITY[demand])
+
+    def follows(self, publication: rtc.TrackPublication) -> bool:
+        """Tell whether this is the publication that is followed."""
+        return self._publication is publication
+
+    def published(self, publication: rtc.RemoteTrackPublication) -> None:
+        """Follow this publication from now on; the one before is paid for no longer."""
         self._stop_pump()
-        self._gone = reason
+        if self._publication is not None and self._publication.sid != publication.sid:
+            self._publication.set_subscribed(False)
+        self._publication, self._gone, self._muted = publication, None, publication.muted
+        self.set_demand(self._demand)
+
+    def subscribed(self, track: rtc.Track) -> None:
+        """Read this track: the one of the publication that is followed."""
+        self._stop_pump()
+        self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
+        self.set_demand(self._demand)  # a layer can be chosen only once subscribed
+
+    def unsubscribed(self) -> None:
+        """Stop reading; the track may come back."""
+        self._stop_pump()
+
+    def unpublished(self, reason: str) -> None:
+        """Stop for now; ``reason`` is what the model is told."""
+        self._stop_pump()
+        self._publication, self._gone = None, reason
 
     def set_muted(self, muted: bool) -> None:
         """Note that the publisher muted or unmuted the track; what was seen before is not now."""
@@ -68,7 +121,7 @@ class TrackSource:
 
     async def aclose(self) -> None:
         """Stop reading and wait for the stream to close; may be called twice."""
-        self.detach("the view was closed")
+        self.unpublished("the view was closed")
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _stop_pump(self) -> None:
@@ -82,12 +135,19 @@ class TrackSource:
         stream = rtc.VideoStream(track, capacity=1)
         try:
             async for event in stream:
-                self._slot = Frame.from_video_frame(
-                    event.frame,
-                    captured_s=time.monotonic(),
-                    source=self.name,
-                    rotation_deg=90 * cast("int", event.rotation),
-                )
+                try:
+                    frame = Frame.from_video_frame(
+                        event.frame,
+                        captured_s=time.monotonic(),
+                        source=self.name,
+                        rotation_deg=90 * cast("int", event.rotation),
+                    )
+                except ImageError:
+                    self.bad += 1
+                    logger.debug("frame skipped", extra={"source": self.name})
+                    continue
+                self.dropped += self._slot is not None
+                self._slot = frame
                 self._arrived.set()
         finally:
             with suppress(asyncio.CancelledError):

@@ -1,0 +1,53 @@
+"""How pictures are chosen and made: what a user of ``Vision`` can set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .demand import POLICIES
+from .errors import ConfigError, check_range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionOptions:
+    """How pictures are chosen and made."""
+
+    max_age_s: float = 0.3
+    """Oldest frame that counts as now, in seconds."""
+    max_wait_s: float = 1.0
+    """How long a turn waits for a fresh frame, in seconds."""
+    max_side_px: int = 768
+    """Longest side of a picture, in pixels; never scaled up."""
+    quality: int = 80
+    """JPEG quality, 1-100."""
+    max_images: int = 3
+    """Turn pictures kept in the chat context."""
+    inference_detail: str = "auto"
+    """What the provider is told: low, high or auto."""
+    speaking_fps: float = 1.0
+    """Pictures per second sampled while the user speaks."""
+    silent_fps: float = 0.3
+    """Pictures per second sampled while nobody speaks."""
+    demand: str = "ready"
+    """What a view costs while nobody asks: always (full), ready (a small view) or on_demand (nothing)."""
+    grace_s: float = 5.0
+    """How long a view stays at full size after the last question, in seconds."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the way out.
+        """
+        check_range("max_age_s", self.max_age_s, 0, 60, "seconds")
+        check_range("max_wait_s", self.max_wait_s, 0, 60, "seconds")
+        check_range("speaking_fps", self.speaking_fps, 0, 60, "frames per second")
+        check_range("silent_fps", self.silent_fps, 0, 60, "frames per second")
+        check_range("grace_s", self.grace_s, 0, 3600, "seconds")
+        check_range("max_side_px", self.max_side_px, 16, 8192, "pixels")
+        check_range("quality", self.quality, 1, 100)
+        check_range("max_images", self.max_images, 1, 100, "pictures")
+        if self.demand not in POLICIES:
+            raise ConfigError(f"demand = {self.demand!r}: must be always, ready or on_demand")
+        if self.inference_detail not in ("low", "high", "auto"):
+            raise ConfigError(f"inference_detail = {self.inference_detail!r}: must be low, high or auto")
