@@ -5,11 +5,13 @@ from .context import View
 from .errors import ConfigError, ImageError, SourceError, VisionAgentError
 from .frame import Frame
 from .image import EncodedImage, encode_jpeg
+from .initial import ContextOptions, initial_context
 from .sources import FrameSource, open_source
 from .vision import Vision, VisionOptions
 
 __all__ = [
     "ConfigError",
+    "ContextOptions",
     "EncodedImage",
     "Frame",
     "FrameSource",
@@ -22,6 +24,7 @@ __all__ = [
     "VisionOptions",
     "__version__",
     "encode_jpeg",
+    "initial_context",
     "open_source",
 ]
 
