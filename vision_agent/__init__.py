@@ -5,12 +5,14 @@ from .context import View
 from .errors import ConfigError, ImageError, SourceError, VisionAgentError
 from .frame import Frame
 from .image import EncodedImage, encode_jpeg
+from .initial import ContextOptions, initial_context
 from .options import VisionOptions
 from .sources import FrameSource, open_source
 from .vision import Vision
 
 __all__ = [
     "ConfigError",
+    "ContextOptions",
     "EncodedImage",
     "Frame",
     "FrameSource",
@@ -23,6 +25,7 @@ __all__ = [
     "VisionOptions",
     "__version__",
     "encode_jpeg",
+    "initial_context",
     "open_source",
 ]
 

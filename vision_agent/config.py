@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from .agent import DEFAULT_INSTRUCTIONS
 from .errors import ConfigError
+from .initial import ContextOptions
 from .options import VisionOptions
 from .uploads import UploadLimits
 
@@ -45,6 +46,8 @@ class Config:
     """Who answers."""
     vision: VisionOptions = field(default_factory=VisionOptions)
     """How pictures are chosen and made."""
+    context: ContextOptions = field(default_factory=ContextOptions)
+    """Pictures in the chat context from the start."""
     uploads: UploadLimits = field(default_factory=UploadLimits)
     """What is accepted from one participant."""
 

@@ -99,6 +99,15 @@ def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None)
     return llm.ChatMessage(role="user", content=[content], extra=extra)
 
 
+def given(content: llm.ImageContent, name: str) -> llm.ChatMessage:
+    """Return a user message that holds a picture given at the start; ``decay`` leaves it alone."""
+    clean = "".join(char for char in name if char.isprintable() and char not in "[]")[:120]
+    line = f"[a picture given at the start: {clean}]"
+    pictures = {content.id: {"line": line, "view": clean, "taken_s": None}}
+    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "given": True}}
+    return llm.ChatMessage(role="user", content=[content], extra=extra)
+
+
 def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
     """Give a message the very pictures another one has: the same turn, heard twice."""
     if is_bound(message) or not is_bound(bound):
@@ -127,9 +136,14 @@ def shown(items: Iterable[Any]) -> list[Shown]:
 
 
 def decay(items: Iterable[Any], *, max_images: int) -> None:
-    """Keep the newest ``max_images`` turn pictures; the older ones' bytes go, their line stays."""
+    """Keep the newest ``max_images`` turn pictures; the older ones' bytes go, their line stays.
+
+    Pictures given at the start are reference, not views of a moment: they stay and don't count.
+    """
     left = max_images
     for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
+        if message.extra[EXTRA_KEY].get("given"):
+            continue
         pictures = message.extra[EXTRA_KEY]["pictures"]
         for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in pictures]:
             if left > 0:

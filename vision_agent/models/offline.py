@@ -23,6 +23,9 @@ CODE = re.compile(r"\b(qr|bar ?codes?|codes?|scan)\b")
 TEXT = re.compile(r"\b(text|words?|read|written|writing|say|says|sign|label)\b")
 MARK = re.compile(r"\b(show me|mark|point (at|to|out)|where|highlight|outline|circle|annotate|draw)\b")
 CHANGE = re.compile(r"chang|differ|mov(e|ed|ing)\b")
+START = re.compile(r"\b(start|beginning|given|first|initial|reference)\b")
+GIVEN = "[a picture given at the start"
+"""How the line beside a picture of the initial context begins."""
 
 
 class OfflineLLM(llm.LLM[Any]):
@@ -77,21 +80,31 @@ def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.Fu
         return f"Hello. {CAN}"
     lines = [part for part in users[-1].content if isinstance(part, str)]
     question = " ".join(line for line in lines if not line.startswith("[")).casefold()
-    pictures = _pictures(users[-1])
-    newest = pictures[-1:]
-    for message in reversed(spoken[:-1]):  # pictures sent since the last answer belong to the question
-        if message.role != "user":
-            break
-        pictures = _pictures(message) + pictures
+    asked = [users[-1]]
+    given = [m for m in users[:-1] if any(str(part).startswith(GIVEN) for part in m.content)]
+    if given and START.search(question):
+        asked = given
+    else:
+        for message in reversed(spoken[:-1]):  # pictures sent since the last answer belong to the question
+            if message.role != "user":
+                break
+            asked.insert(0, message)
+    pictures = [picture for message in asked for picture in _pictures(message)]
+    closed = sum(_is_address(part) for message in asked for part in message.content)
+    said = [f"I can't open addresses, so I don't see {closed} of the pictures given."] if closed else []
     if not pictures:
         notes = [line.strip("[]") for line in lines if line.startswith("[no picture")]
-        return f"I can't see anything now: {'; '.join(notes) or 'there is no picture'}."
+        return " ".join([f"I can't see anything now: {'; '.join(notes) or 'there is no picture'}.", *said])
     if CHANGE.search(question):
-        earlier = [picture for message in users[:-1] for picture in _pictures(message)]
+        earlier = [picture for m in users[:-1] if m not in asked for picture in _pictures(m)]
         return _change((earlier + pictures)[-2:])
-    if can_mark and MARK.search(question):
-        return _mark(question, (newest or pictures)[-1])
-    return " ".join(_describe(question, picture) for picture in pictures)
+    if can_mark and asked is not given and MARK.search(question):
+        return _mark(question, (_pictures(users[-1]) or pictures)[-1])
+    return " ".join([*(_describe(question, picture) for picture in pictures), *said])
+
+
+def _is_address(part: llm.ChatContent) -> bool:
+    return isinstance(part, llm.ImageContent) and str(part.image).startswith(("http://", "https://"))
 
 
 def _marked(chat_ctx: llm.ChatContext) -> str | None:

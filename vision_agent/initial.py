@@ -1,0 +1,124 @@
+"""Pictures the model has from the start: from a file or an address, before the first question."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from livekit.agents import llm
+
+from . import context
+from .errors import ConfigError, ImageError, check_range
+from .fetch import fetch, shown
+from .image import DEFAULT_MAX_SIDE_PX
+from .picture import read_picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextOptions:
+    """Which pictures are in the chat context from the start, and how an address is fetched."""
+
+    images: tuple[str, ...] = ()
+    """Paths of files, or ``http(s)://`` addresses."""
+    fetch: bool = False
+    """Whether an address is fetched and its picture inlined, for providers that open no address."""
+    max_bytes: int = 10_000_000
+    """Most bytes of a file, local or fetched."""
+    max_pixels: int = 50_000_000
+    """Most pixels a file may declare."""
+    timeout_s: float = 10.0
+    """Longest time one fetch may take with all its redirects, in seconds."""
+    max_redirects: int = 3
+    """Most redirects that are followed."""
+    allow_private: bool = False
+    """Whether loopback, private, link-local and other special addresses may be fetched from."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the range.
+        """
+        check_range("max_bytes", self.max_bytes, 1_000, 1_000_000_000, "bytes")
+        check_range("max_pixels", self.max_pixels, 1_000, 1_000_000_000, "pixels")
+        check_range("timeout_s", self.timeout_s, 0.1, 3600, "seconds")
+        check_range("max_redirects", self.max_redirects, 0, 20, "redirects")
+
+
+async def initial_context(
+    images: Sequence[str | Path],
+    options: ContextOptions | None = None,
+    *,
+    max_side_px: int = DEFAULT_MAX_SIDE_PX,
+) -> llm.ChatContext:
+    """Make the chat context an agent starts with: one user message a picture, with its line.
+
+    A local file is read and inlined. An address is handed on for the provider to open, or fetched
+    and inlined with ``options.fetch``. These pictures are reference: they stay for the whole
+    conversation and don't count as turn pictures.
+
+    Args:
+        images: Paths and ``http(s)://`` addresses, in the order the model gets them.
+        options: Whether and within which limits addresses are fetched; ``options.images`` is not used.
+        max_side_px: Longest side of an inlined picture, in pixels; never scaled up.
+
+    Raises:
+        ConfigError: A file can't be read, or the address is of an unknown kind.
+        SourceError: An address can't be fetched within the limits.
+        ImageError: What was read is no accepted picture.
+    """
+    options = options or ContextOptions()
+    messages = await asyncio.gather(*(_message(each, options, max_side_px) for each in images))
+    return llm.ChatContext(list(messages))
+
+
+async def _message(image: str | Path, options: ContextOptions, max_side_px: int) -> llm.ChatMessage:
+    url = str(image) if "://" in str(image) else None
+    if url is None or urlsplit(url).scheme == "file":
+        path = Path(image) if url is None else Path(url2pathname(urlsplit(url).path))
+        data = await asyncio.to_thread(_read_file, path.expanduser(), options.max_bytes)
+        return await _inlined(data, path.name, str(path), options, max_side_px)
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise ConfigError(f"picture {shown(url)!r}: must be a file or an http(s):// address")
+    if options.fetch:
+        data = await fetch(
+            url,
+            max_bytes=options.max_bytes,
+            timeout_s=options.timeout_s,
+            max_redirects=options.max_redirects,
+            allow_private=options.allow_private,
+        )
+        return await _inlined(data, shown(url), shown(url), options, max_side_px)
+    mime_type, _ = mimetypes.guess_type(urlsplit(url).path)
+    is_image = mime_type is not None and mime_type.startswith("image/")
+    return context.given(llm.ImageContent(image=url, mime_type=mime_type if is_image else None), shown(url))
+
+
+async def _inlined(
+    data: bytes, name: str, where: str, options: ContextOptions, max_side_px: int
+) -> llm.ChatMessage:
+    try:
+        picture = await asyncio.to_thread(
+            read_picture, data, max_side_px=max_side_px, max_pixels=options.max_pixels
+        )
+    except ImageError as error:
+        raise ImageError(f"picture {where}: {error}") from error
+    return context.given(llm.ImageContent(image=picture.data_url(), mime_type=picture.mime_type), name)
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or device would never end
+            raise ConfigError(f"picture {path}: not a file")
+        if found.st_size > max_bytes:
+            raise ConfigError(f"picture {path}: {found.st_size} bytes, at most {max_bytes} are accepted")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"picture {path}: {error.strerror}") from error
