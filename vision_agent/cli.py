@@ -9,6 +9,8 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from livekit.agents import AgentSession
@@ -16,10 +18,12 @@ from livekit.agents.voice.run_result import RunResult
 
 from . import __version__
 from .agent import VisionAgent
+from .config import Config, ServerKeys, load_config
 from .context import View
 from .errors import ConfigError, VisionAgentError
 from .models import open_model
 from .vision import Vision
+from .worker import log_as_worker, run_worker
 
 
 class _RecordingVision(Vision):
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if args.verbose else logging.ERROR)
     try:
-        print(asyncio.run(_ask(args)))
+        args.run(args)
     except ConfigError as error:
         print(f"vision-agent: {error}", file=sys.stderr)
         return 2
@@ -52,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    config = load_config(args.config)
+    return config if args.model is None else replace(config, agent=replace(config.agent, model=args.model))
+
+
+def _work(args: argparse.Namespace) -> None:
+    dev = args.command == "dev"
+    config, keys = _config(args), ServerKeys.from_environment()
+    log_as_worker(dev=dev or args.verbose)
+    asyncio.run(run_worker(config, keys, dev=dev))
 
 
 async def _ask(args: argparse.Namespace) -> str:
@@ -93,4 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--model", default="offline", metavar="NAME", help="offline or google/<model>")
     ask.add_argument("--json", action="store_true", help="one JSON object on stdout")
     ask.add_argument("question", metavar="QUESTION")
+    ask.set_defaults(run=lambda args: print(asyncio.run(_ask(args))))
+
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("--config", type=Path, metavar="FILE", help="settings, as configs/default.toml")
+    configured.add_argument(
+        "--model", metavar="NAME", help="offline or google/<model>, instead of agent.model"
+    )
+    keys = "for the server of LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+    start = commands.add_parser("start", parents=[configured], help=f"worker {keys}: JSON log, rooms drained")
+    start.set_defaults(run=_work)
+    dev = commands.add_parser("dev", parents=[configured], help=f"worker {keys}: debug log, stops at once")
+    dev.set_defaults(run=_work)
     return parser

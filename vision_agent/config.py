@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .agent import DEFAULT_INSTRUCTIONS
-from .errors import ConfigError
+from .errors import ConfigError, check_range
 from .initial import ContextOptions
 from .options import VisionOptions
 from .uploads import UploadLimits
@@ -39,6 +39,32 @@ class AgentOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How ``vision-agent start`` works for a LiveKit server."""
+
+    agent_name: str = ""
+    """Name rooms ask for; empty: every new room gets an agent."""
+    load_threshold: float = 0.7
+    """Share of the CPU above which no new room is taken; not used by ``dev``."""
+    drain_s: float = 3600.0
+    """How long open rooms may go on after the first stop signal, in seconds; not used by ``dev``."""
+    health_host: str = ""
+    """Address of the health check; empty: all interfaces."""
+    health_port: int = 8081
+    """Port of the health check; 0 and ``dev``: any free one."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the way out.
+        """
+        check_range("load_threshold", self.load_threshold, 0, 1)
+        check_range("drain_s", self.drain_s, 0, 86400, "seconds")
+        check_range("health_port", self.health_port, 0, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set, section by section, with the defaults of ``configs/default.toml``."""
 
@@ -50,6 +76,8 @@ class Config:
     """Pictures in the chat context from the start."""
     uploads: UploadLimits = field(default_factory=UploadLimits)
     """What is accepted from one participant."""
+    worker: WorkerOptions = field(default_factory=WorkerOptions)
+    """How ``vision-agent start`` works for a LiveKit server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

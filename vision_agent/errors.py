@@ -2,6 +2,7 @@
 
 VisionAgentError
 ├── ConfigError     a setting or an argument that can't be used; stops the start
+├── ServerError     a LiveKit server that can't be reached or refuses the key
 ├── SourceError     a source that can't be opened or read
 └── ImageError      bytes or a frame that can't be made into a picture
 """
@@ -13,6 +14,10 @@ class VisionAgentError(Exception):
 
 class ConfigError(VisionAgentError):
     """A setting names something unknown or has a value that can't be used."""
+
+
+class ServerError(VisionAgentError):
+    """A LiveKit server can't be started, reached or used with this key."""
 
 
 class SourceError(VisionAgentError):

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from livekit import api
 
-from ..errors import ConfigError, SourceError
+from ..errors import ConfigError, ServerError
 
 CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
 """Where ``make`` builds it, from the project's root."""
@@ -24,7 +24,7 @@ class LocalServer:
 
     Raises:
         ConfigError: No livekit-server is on ``PATH`` or in the cache.
-        SourceError: The server did not come up.
+        ServerError: The server did not come up.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class LocalServer:
         )
         for _ in range(100):
             if self._process.returncode is not None:
-                raise SourceError(f"livekit-server ended at once with code {self._process.returncode}")
+                raise ServerError(f"livekit-server ended at once with code {self._process.returncode}")
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
@@ -72,7 +72,7 @@ class LocalServer:
                 return self
             await asyncio.sleep(0.1)
         await self.aclose()
-        raise SourceError(f"livekit-server did not listen on 127.0.0.1:{port} within 10 s")
+        raise ServerError(f"livekit-server did not listen on 127.0.0.1:{port} within 10 s")
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -83,13 +83,14 @@ class LocalServer:
     async def aclose(self) -> None:
         """End the server's process and wait for it; may be called twice."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except asyncio.TimeoutError:
-                process.kill()
-                await process.wait()
+        if process is None:
+            return
+        for ask in (process.terminate, process.terminate, process.kill):  # a second signal ends open rooms
+            with suppress(ProcessLookupError):
+                ask()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), 2)
+                return
 
     def token(self, identity: str, room: str) -> str:
         """Return a token that lets ``identity`` join ``room``."""

@@ -1,0 +1,131 @@
+"""``vision-agent dev`` and ``start`` as real processes against a real livekit-server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vision_agent.demo.server import LocalServer
+
+from .test_room import codes, joined, publishing
+from .visitor import QUESTION, Command, Visitor, running, until
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with LocalServer() as started:
+        yield started
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> str:
+    path = tmp_path / "settings.toml"
+    path.write_text("[worker]\nhealth_port = 0\nload_threshold = 1.0\n")
+    return str(path)
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+def environment(server: LocalServer, **changed: str) -> dict[str, str]:
+    keys = {
+        "LIVEKIT_URL": server.url,
+        "LIVEKIT_API_KEY": server.api_key,
+        "LIVEKIT_API_SECRET": server.api_secret,
+    }
+    return {**keys, **changed}
+
+
+async def failure(*args: str, environment: dict[str, str]) -> tuple[int | None, str]:
+    async with running(*args, environment=environment) as command:
+        return await command.exit_code(), command.err
+
+
+@asynccontextmanager
+async def registered(name: str, server: LocalServer, settings: str) -> AsyncIterator[Command]:
+    async with running(name, "--config", settings, environment=environment(server)) as command:
+        await until(lambda: "registered worker" in command.err, 60)
+        yield command
+
+
+@pytest.mark.parametrize("name", ["dev", "start"])
+async def test_a_room_gets_an_agent_and_a_signal_stops_it_all(
+    name: str, server: LocalServer, settings: str
+) -> None:
+    async with registered(name, server, settings) as command:
+        async with joined(server, "alice") as room, publishing(room):
+            visitor = Visitor(room)
+            await visitor.agent_listens()
+            (code,) = codes(await visitor.ask_until(lambda answer: bool(codes(answer))))
+            assert abs(code - time.time()) < 2
+            family = command.family()
+            assert len(family) > 1  # a room's job is a process of its own
+            command.process.send_signal(signal.SIGTERM)
+            if name == "start":  # an open room may go on until a second signal
+                await until(lambda: "draining worker" in command.err)
+                assert codes(await visitor.ask())
+                command.process.send_signal(signal.SIGTERM)
+            assert await command.exit_code() == 0, command.err
+        assert "Traceback" not in command.err and command.out == ""
+        assert server.api_secret not in command.err and QUESTION not in command.err
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=5)
+        assert not alive
+
+
+async def test_who_comes_after_is_heard_too(server: LocalServer, settings: str) -> None:
+    async with registered("dev", server, settings), joined(server, "alice") as first:
+        await Visitor(first).agent_listens()
+        async with joined(server, "bob") as second, publishing(second):
+            await first.disconnect()
+            await Visitor(second).ask_until(lambda answer: bool(codes(answer)))
+
+
+@pytest.mark.parametrize("command", ["dev", "start"])
+async def test_a_wrong_key_is_one_line_and_exit_1(command: str, server: LocalServer) -> None:
+    wrong = environment(server, LIVEKIT_API_SECRET="x" * 40)
+    code, stderr = await failure(command, environment=wrong)
+    assert code == 1
+    assert stderr == f"vision-agent: {server.url} refuses the API key or secret: " + (
+        "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET\n"
+    )
+
+
+async def test_a_server_that_is_not_there_or_does_not_answer(deaf_port: int) -> None:
+    keys = {"LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s" * 40}
+    code, stderr = await failure("start", environment={**keys, "LIVEKIT_URL": "ws://127.0.0.1:1"})
+    assert code == 1 and stderr.count("\n") == 1
+    assert stderr.startswith("vision-agent: no LiveKit server at ws://127.0.0.1:1: ")
+    url = f"ws://127.0.0.1:{deaf_port}"
+    code, stderr = await failure("start", environment={**keys, "LIVEKIT_URL": url})
+    assert code == 1
+    assert stderr == f"vision-agent: no LiveKit server at {url}: no answer in 5 s; check LIVEKIT_URL\n"
+
+
+async def test_missing_keys_and_a_bad_model_are_told_before_the_server_is_asked() -> None:
+    nothing = {"LIVEKIT_URL": "", "LIVEKIT_API_KEY": "", "LIVEKIT_API_SECRET": ""}
+    code, stderr = await failure("dev", environment=nothing)
+    assert code == 2 and stderr.startswith("vision-agent: LIVEKIT_URL, LIVEKIT_API_KEY,")
+    keys = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s" * 40}
+    code, stderr = await failure("dev", "--model", "oracle", environment=keys)
+    assert code == 2 and "model 'oracle'" in stderr and "Traceback" not in stderr
+
+
+async def test_a_health_port_in_use_is_one_line(server: LocalServer, deaf_port: int, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[worker]\nhealth_host = "127.0.0.1"\nhealth_port = {deaf_port}\n')
+    code, stderr = await failure("start", "--config", str(path), environment=environment(server))
+    assert code == 1 and "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("vision-agent: health check: ")
+    assert "worker.health_port" in stderr.splitlines()[-1]

@@ -1,0 +1,110 @@
+"""Commands as real processes, and a person who joins a room and types."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import psutil
+from livekit import rtc
+
+COMMAND = (sys.executable, "-c", "from vision_agent.cli import main; raise SystemExit(main())")
+QUESTION = "What does the QR code say?"
+
+
+class Command:
+    """A running ``vision-agent``, with what it has written so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out = self.err = ""
+        assert process.stdout is not None and process.stderr is not None
+        self._reading = asyncio.gather(self._read("out", process.stdout), self._read("err", process.stderr))
+
+    async def _read(self, name: str, stream: asyncio.StreamReader) -> None:
+        while line := await stream.readline():
+            setattr(self, name, getattr(self, name) + line.decode())
+
+    def family(self) -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            me = psutil.Process(self.process.pid)
+            return [me, *me.children(recursive=True)]
+        return []
+
+    async def exit_code(self, within_s: float = 30) -> int | None:
+        await asyncio.wait_for(asyncio.gather(self.process.wait(), asyncio.shield(self._reading)), within_s)
+        return self.process.returncode
+
+    async def kill(self) -> None:
+        for each in self.family():
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        await asyncio.gather(self.process.wait(), self._reading)
+
+
+@asynccontextmanager
+async def running(*args: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Command]:
+    """Run ``vision-agent ARGS``; what is left of it and its children at the end is killed."""
+    pipe = asyncio.subprocess.PIPE
+    command = Command(
+        await asyncio.create_subprocess_exec(
+            *COMMAND, *args, stdout=pipe, stderr=pipe, env={**os.environ, **(environment or {})}
+        )
+    )
+    try:
+        yield command
+    finally:
+        await command.kill()
+
+
+async def until(good: Callable[[], bool], within_s: float = 20) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not good():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        await asyncio.sleep(0.05)
+
+
+class Visitor:
+    """Sends on ``lk.chat`` and reads the agent's answers on ``lk.transcription``."""
+
+    def __init__(self, room: rtc.Room) -> None:
+        self._room = room
+        self._answers: asyncio.Queue[str] = asyncio.Queue()
+        self._reading: set[asyncio.Task[None]] = set()
+        room.register_text_stream_handler("lk.transcription", self._on_stream)
+
+    async def agent_listens(self) -> None:
+        def listens() -> bool:
+            agents = [
+                each
+                for each in self._room.remote_participants.values()
+                if each.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+            ]
+            return any(each.attributes.get("lk.agent.state") == "listening" for each in agents)
+
+        await until(listens, 60)
+
+    async def ask(self, question: str = QUESTION, within_s: float = 20) -> str:
+        await self._room.local_participant.send_text(question, topic="lk.chat")
+        return await asyncio.wait_for(self._answers.get(), within_s)
+
+    async def ask_until(self, good: Callable[[str], bool]) -> str:
+        """Ask again until the answer is good: events of a room take their time to arrive."""
+        deadline_s, answer = time.monotonic() + 30, "none"
+        while time.monotonic() < deadline_s:
+            with suppress(asyncio.TimeoutError):  # nobody listened yet
+                if good(answer := await self.ask(within_s=3)):
+                    return answer
+        raise AssertionError(f"last answer: {answer}")
+
+    def _on_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        async def read() -> None:
+            self._answers.put_nowait(await reader.read_all())
+
+        task = asyncio.create_task(read())
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)

@@ -1,0 +1,176 @@
+"""The LiveKit worker: joins the rooms it is given and answers there. The whole pipeline is ``entrypoint``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import sys
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import aiohttp
+from livekit import api, rtc
+from livekit.agents import AgentServer, AgentSession, AutoSubscribe, JobContext, JobExecutorType
+from livekit.agents.cli.log import NOISY_LOGGERS, ColoredFormatter, JsonFormatter
+from livekit.agents.voice.room_io import RoomOptions
+from livekit.agents.worker import ServerEnvOption
+
+from .agent import VisionAgent
+from .config import Config, ServerKeys
+from .errors import ServerError
+from .models import open_model
+from .signals import stop_signals
+from .vision import Vision
+
+REACH_TIMEOUT_S = 5.0
+"""How long the server may take to answer before the start, in seconds."""
+
+_TEXT_ONLY = RoomOptions(audio_input=False, audio_output=False, close_on_disconnect=False)
+
+
+async def entrypoint(ctx: JobContext, *, config: Config) -> None:
+    """Answer in one room until it closes: questions on ``lk.chat``, answers on ``lk.transcription``."""
+    async with AsyncExitStack() as opening:
+        model = await opening.enter_async_context(open_model(config.agent.model))
+        await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
+        vision = await opening.enter_async_context(Vision.for_room(ctx.room, options=config.vision))
+        agent = VisionAgent(vision=vision, instructions=config.agent.instructions)
+        session = AgentSession[Any](llm=model)
+        await session.start(agent, room=ctx.room, room_options=_TEXT_ONLY)
+        _listen_to_who_comes_next(ctx.room, session)
+        opened = opening.pop_all()
+
+    async def close(reason: str) -> None:
+        await opened.aclose()  # the job has closed the session before
+
+    ctx.add_shutdown_callback(close)
+
+
+def _listen_to_who_comes_next(room: rtc.Room, session: AgentSession[Any]) -> None:
+    """Once the person the session listens to has left, listen to whoever types, not only to their return."""
+
+    def on_left(participant: rtc.RemoteParticipant) -> None:
+        linked = session.room_io.linked_participant
+        if linked is None or linked.identity == participant.identity:
+            session.room_io.unset_participant()
+
+    room.on("participant_disconnected", on_left)
+
+
+def make_worker(
+    config: Config,
+    keys: ServerKeys,
+    *,
+    executor: JobExecutorType = JobExecutorType.PROCESS,
+) -> AgentServer:
+    """Return LiveKit's worker with our entrypoint; ``await worker.run()`` starts it.
+
+    Args:
+        config: What the agents in the rooms are like.
+        keys: The server to work for.
+        executor: Where a room's job runs: in a process of its own, or a thread of this one.
+    """
+    worker = AgentServer(
+        ws_url=keys.url,
+        api_key=keys.api_key,
+        api_secret=keys.api_secret,
+        job_executor_type=executor,
+        initialize_process_timeout=60,  # a slow board imports for longer than the default 10 s
+        preload_modules=[__name__],
+        load_threshold=ServerEnvOption(dev_default=math.inf, prod_default=config.worker.load_threshold),
+        host=config.worker.health_host,
+        port=ServerEnvOption(dev_default=0, prod_default=config.worker.health_port),
+    )
+    worker.rtc_session(partial(entrypoint, config=config), agent_name=config.worker.agent_name)
+    return worker
+
+
+async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) -> None:
+    """Ask the server one question, to know before the start that address and key are right.
+
+    Raises:
+        ServerError: It can't be reached in time, refuses the key, or is no LiveKit server.
+    """
+    try:
+        async with api.LiveKitAPI(keys.url, keys.api_key, keys.api_secret, failover=False) as server:
+            question = server.room.list_rooms(api.ListRoomsRequest(names=["-"]))
+            await asyncio.wait_for(question, timeout_s)
+    except api.ServerError as error:
+        if error.status in (401, 403):
+            way_out = "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+            raise ServerError(f"{keys.url} refuses the API key or secret: {way_out}") from error
+        raise ServerError(f"{keys.url} answers, but not as LiveKit (HTTP {error.status})") from error
+    except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+        reason = f"no answer in {timeout_s:g} s" if isinstance(error, asyncio.TimeoutError) else str(error)
+        raise ServerError(f"no LiveKit server at {keys.url}: {reason}; check LIVEKIT_URL") from error
+
+
+async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
+    """Work for a server until a signal asks to stop.
+
+    On the first signal no new room is taken. Out of ``dev`` open rooms may then go on for
+    ``worker.drain_s``; a second signal ends them at once.
+
+    Raises:
+        ConfigError: The model can't be used.
+        ServerError: The server can't be used, or was gone for too long.
+    """
+    async with open_model(config.agent.model):
+        pass  # a wrong name or a missing key stops the start, not the first room
+    await check_server(keys)
+    worker = make_worker(config, keys)
+    with stop_signals() as asked:
+        running = asyncio.create_task(worker.run(devmode=dev), name="worker")
+        try:
+            await _first(running, asked.get())
+            if not running.done() and not dev:
+                await _first(worker.drain(timeout=int(config.worker.drain_s)), asked.get())
+        finally:
+            await worker.aclose()
+        try:
+            await running
+        except OSError as error:
+            raise ServerError(f"health check: {error}; set worker.health_port in the config") from error
+        except RuntimeError as error:
+            raise ServerError(f"{keys.url}: {error}") from error
+
+
+def log_as_worker(*, dev: bool) -> None:
+    """Log to stderr as LiveKit's workers do: coloured and with debug lines in ``dev``, else JSON.
+
+    What people and the agent said, which LiveKit adds to debug lines, is left out.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    if dev:
+        line = "%(asctime)s %(esc_levelcolor)s%(levelname)-7s%(esc_reset)s %(name)s %(message)s"
+        handler.setFormatter(ColoredFormatter(line + " %(esc_gray)s%(extra)s"))
+    else:
+        handler.setFormatter(JsonFormatter())
+    handler.addFilter(_without_what_was_said)
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("livekit.agents", "vision_agent"):
+        logging.getLogger(name).setLevel(logging.DEBUG if dev else logging.INFO)
+
+
+def _without_what_was_said(record: logging.LogRecord) -> bool:
+    for name in [
+        name for name in vars(record) if name.startswith("lk.pii.")
+    ]:  # LiveKit's mark for transcripts
+        delattr(record, name)
+    return True
+
+
+async def _first(*waited: Any) -> None:
+    """Wait until the first one is done, and cancel those that were begun here and are not."""
+    tasks = [each if isinstance(each, asyncio.Task) else asyncio.ensure_future(each) for each in waited]
+    begun = [task for task, each in zip(tasks, waited, strict=True) if task is not each]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
