@@ -1,4 +1,4 @@
-"""Ears that hear what a test says: a VAD and an STT with no sound in them, for a real AgentSession."""
+"""Ears and a mouth with no sound in them, for a real AgentSession: VAD, STT, TTS, audio in and out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, stt, vad
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, stt, tts, vad
 from livekit.agents.language import LanguageCode
 from livekit.agents.types import NotGivenOr
 from livekit.agents.utils import AudioBuffer
@@ -95,3 +95,55 @@ class Ears:
             self.stt.script.put_nowait(stt.SpeechEvent(type=kind, alternatives=[data]))
             await asyncio.sleep(0.05)
         self.vad.script.put_nowait(vad.VADEventType.END_OF_SPEECH)
+
+
+class SilentTTS(tts.TTS[Any]):
+    """Speaks each sentence as 20 ms of silence a word, and keeps what was said."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=16000, num_channels=1)
+        self.said: list[str] = []
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        self.said.append(text)
+        return _SilentStream(tts=self, input_text=text, conn_options=conn_options)
+
+
+class _SilentStream(tts.ChunkedStream):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(
+            request_id="silence", sample_rate=16000, num_channels=1, mime_type="audio/pcm"
+        )
+        output_emitter.push(bytes(320 * 2 * max(1, len(self.input_text.split()))))
+
+
+class SilentOutput(io.AudioOutput):
+    """Plays at once what it is given, and tells how long that was."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label="silence", capabilities=io.AudioOutputCapabilities(pause=False), sample_rate=16000
+        )
+        self.played_s = 0.0
+        self._pending_s = 0.0
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        await super().capture_frame(frame)
+        if not self._pending_s:
+            self.on_playback_started(created_at=time.time())
+        self._pending_s += frame.duration
+
+    def flush(self) -> None:
+        super().flush()
+        self._finish(interrupted=False)
+
+    def clear_buffer(self) -> None:
+        self._finish(interrupted=True)
+
+    def _finish(self, *, interrupted: bool) -> None:
+        pending_s, self._pending_s = self._pending_s, 0.0
+        if pending_s:
+            self.played_s += pending_s
+            self.on_playback_finished(playback_position=pending_s, interrupted=interrupted)

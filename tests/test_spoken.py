@@ -1,20 +1,50 @@
-"""Spoken turns in a real AgentSession with preemptive generation left on."""
+"""Spoken turns in a real AgentSession: VAD, STT, TTS and audio both ways, every setting at its default."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
-from vision_agent import Vision, VisionAgent
+from vision_agent import Vision, VisionAgent, VisionOptions
 
-from .scripted import Ears, SilentInput
+from .scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from .test_agent import CardSource, ListeningLLM, images_in
 
 TURNS = 20
+QUESTION = "What does the QR code say?"
+
+
+class Talk:
+    """A session that is spoken to, and speaks."""
+
+    def __init__(self) -> None:
+        self.ears, self.voice, self.speaker, self.model = Ears(), SilentTTS(), SilentOutput(), ListeningLLM()
+        self.session = AgentSession[Any](llm=self.model, stt=self.ears.stt, vad=self.ears.vad, tts=self.voice)
+        self.session.input.audio, self.session.output.audio = SilentInput(), self.speaker
+        self.session.on("conversation_item_added", self._on_item)
+        self._answered = asyncio.Queue[str]()
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        if isinstance(event.item, llm.ChatMessage) and event.item.role == "assistant":
+            self._answered.put_nowait(event.item.text_content or "")
+
+    async def ask(self) -> str:
+        await self.ears.say(QUESTION)
+        return await asyncio.wait_for(self._answered.get(), 10)
+
+
+@asynccontextmanager
+async def talking(source: CardSource, options: VisionOptions | None = None) -> AsyncIterator[Talk]:
+    talk = Talk()
+    async with Vision(source=source, options=options) as vision, talk.session as session:
+        await session.start(VisionAgent(vision=vision))
+        yield talk
 
 
 @pytest.mark.timeout(180)
@@ -22,23 +52,26 @@ async def test_twenty_spoken_turns_use_the_preemptive_reply_and_carry_the_pictur
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="livekit.agents")
-    ears, model, answered = Ears(), ListeningLLM(), asyncio.Queue[str]()
-
-    def on_item(event: ConversationItemAddedEvent) -> None:
-        if isinstance(event.item, llm.ChatMessage) and event.item.role == "assistant":
-            answered.put_nowait(event.item.text_content or "")
-
-    async with Vision(source=CardSource()) as vision:
-        async with AgentSession[Any](llm=model, stt=ears.stt, vad=ears.vad) as session:
-            session.input.audio = SilentInput()
-            session.on("conversation_item_added", on_item)
-            await session.start(VisionAgent(vision=vision))
-            for _ in range(TURNS):
-                await ears.say("What does the QR code say?")
-                assert "VA-1700000000" in await asyncio.wait_for(answered.get(), 10)
-                newest = model.requests[-1]
-                assert images_in(newest)[-1] == images_in(session.history)[-1]
-    assert all(images_in(request) for request in model.requests)
-    assert len(model.requests) == TURNS  # none was thrown away and asked again
+    async with talking(CardSource()) as talk:
+        for _ in range(TURNS):
+            assert "VA-1700000000" in await talk.ask()
+            assert images_in(talk.model.requests[-1])[-1] == images_in(talk.session.history)[-1]
+    assert all(images_in(request) for request in talk.model.requests)
+    assert len(talk.model.requests) == TURNS  # none was thrown away and asked again
     used = [record for record in caplog.records if record.getMessage() == "using preemptive generation"]
     assert len(used) == TURNS
+    assert sum("VA-1700000000" in sentence for sentence in talk.voice.said) == TURNS
+    assert talk.speaker.played_s > 0
+
+
+async def test_a_spoken_question_about_a_muted_camera_is_told_so() -> None:
+    source = CardSource()
+    async with talking(source, VisionOptions(max_wait_s=0.2)) as talk:
+        assert "VA-1700000000" in await talk.ask()
+        source.problem = "the camera is muted"
+        answer = await talk.ask()
+        assert "muted" in answer and "VA-" not in answer and "muted" in talk.voice.said[-1]
+        asked = [m for m in talk.model.requests[-1].messages() if m.role == "user"][-1]
+        assert not any(isinstance(part, llm.ImageContent) for part in asked.content)
+        source.problem = None
+        assert "VA-1700000000" in await talk.ask()
