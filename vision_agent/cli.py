@@ -7,46 +7,27 @@ import asyncio
 import json
 import logging
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from livekit.agents import AgentSession
-from livekit.agents.voice.run_result import RunResult
 
 from . import __version__
-from .agent import VisionAgent
 from .config import Config, ServerKeys, load_config
-from .context import View
+from .conversation import Conversation
 from .errors import ConfigError, VisionAgentError
-from .models import open_model
-from .vision import Vision
 from .worker import log_as_worker, run_worker
-
-
-class _RecordingVision(Vision):
-    """Remembers what the last look gave, for the answer's report."""
-
-    last: Sequence[View] = ()
-
-    async def look(self) -> list[View]:
-        views = await super().look()
-        self.last = views
-        return views
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 if all went well, 1 on a failure, 2 on bad usage or configuration.
+        0 if all went well, 1 on a failure, 2 on bad usage or configuration, 128 + n if signal n ended it.
     """
     args = _parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if args.verbose else logging.ERROR)
+    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if args.verbose else logging.CRITICAL)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except ConfigError as error:
         print(f"vision-agent: {error}", file=sys.stderr)
         return 2
@@ -55,12 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def _config(args: argparse.Namespace) -> Config:
     config = load_config(args.config)
-    return config if args.model is None else replace(config, agent=replace(config.agent, model=args.model))
+    if args.model is not None:
+        config = replace(config, agent=replace(config.agent, model=args.model))
+    if getattr(args, "image", None):
+        images = (*config.context.images, *args.image)
+        config = replace(config, context=replace(config.context, images=images))
+    return config
 
 
 def _work(args: argparse.Namespace) -> None:
@@ -71,32 +56,15 @@ def _work(args: argparse.Namespace) -> None:
 
 
 async def _ask(args: argparse.Namespace) -> str:
-    vision = _RecordingVision(source=args.source)
-    async with vision, open_model(args.model) as model:
-        async with AgentSession[Any](llm=model) as session:
-            await session.start(VisionAgent(vision=vision))
-            started_s = time.perf_counter()
-            result: RunResult[Any] = await session.run(user_input=args.question)
-            latency_ms = (time.perf_counter() - started_s) * 1000
-            messages = [e.item for e in result.events if e.type == "message"]
-            answer = messages[-1].text_content or "" if messages else ""
-    if not answer:
-        raise VisionAgentError(f"model {args.model!r} gave no answer; run again with --verbose")
-    if not args.json:
-        return answer
-    images = [
-        {
-            "source": view.name,
-            "age_ms": round((view.age_s or 0.0) * 1000, 1),
-            "width": view.image.width,
-            "height": view.image.height,
-            "bytes": len(view.image.data),
-            "mime_type": view.image.mime_type,
-        }
-        for view in vision.last
-        if view.image is not None
-    ]
-    return json.dumps({"answer": answer, "images": images, "latency_ms": round(latency_ms, 1)})
+    async with Conversation(_config(args), source=args.source) as conversation:
+        answer = await conversation.ask(args.question)
+    return json.dumps(answer.report()) if args.json else answer.text
+
+
+def _chat(args: argparse.Namespace) -> int:
+    from .terminal import chat  # the prompt's library is for those who use it
+
+    return asyncio.run(chat(_config(args), source=args.source, save=args.save))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,18 +72,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("-v", "--verbose", action="store_true", help="debug log on stderr")
     commands = parser.add_subparsers(dest="command", required=True)
-    ask = commands.add_parser("ask", help="ask one question about a source")
-    ask.add_argument("--source", default="testcard://", metavar="URI", help="default: testcard://")
-    ask.add_argument("--model", default="offline", metavar="NAME", help="offline or google/<model>")
-    ask.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    ask.add_argument("question", metavar="QUESTION")
-    ask.set_defaults(run=lambda args: print(asyncio.run(_ask(args))))
-
     configured = argparse.ArgumentParser(add_help=False)
     configured.add_argument("--config", type=Path, metavar="FILE", help="settings, as configs/default.toml")
     configured.add_argument(
         "--model", metavar="NAME", help="offline or google/<model>, instead of agent.model"
     )
+    looking = argparse.ArgumentParser(add_help=False)
+    looking.add_argument("--source", default="testcard://", metavar="URI", help="default: testcard://")
+    looking.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="FILE_OR_URL",
+        help="a picture the model has from the start, beside context.images; can be repeated",
+    )
+    ask = commands.add_parser("ask", parents=[configured, looking], help="ask one question about a source")
+    ask.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    ask.add_argument("question", metavar="QUESTION")
+    ask.set_defaults(run=lambda args: print(asyncio.run(_ask(args))))
+    chat = commands.add_parser("chat", parents=[configured, looking], help="talk about a source")
+    chat.add_argument("--save", type=Path, metavar="DIR", help="let the agent keep marked pictures there")
+    chat.set_defaults(run=_chat)
+
     keys = "for the server of LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
     start = commands.add_parser("start", parents=[configured], help=f"worker {keys}: JSON log, rooms drained")
     start.set_defaults(run=_work)

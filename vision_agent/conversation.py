@@ -1,0 +1,164 @@
+"""A conversation about one source, without a room: the same eyes, agent and model as in one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from livekit.agents import AgentSession, APIError
+from livekit.agents.voice import io
+from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.run_result import RunResult
+
+from .agent import VisionAgent
+from .config import Config
+from .context import View
+from .errors import VisionAgentError
+from .initial import initial_context
+from .models import open_model
+from .output import PictureOutput
+from .sources import FrameSource
+from .vision import Vision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was answered, and what was seen for it."""
+
+    text: str
+    """The last thing the model said."""
+    views: Sequence[View]
+    """What each view showed for this question."""
+    latency_ms: float
+    """From the question to the end of the answer, in milliseconds."""
+
+    def report(self) -> dict[str, Any]:
+        """Return the answer as ``ask --json`` prints it."""
+        images = [
+            {
+                "source": view.name,
+                "age_ms": round((view.age_s or 0.0) * 1000, 1),
+                "width": view.image.width,
+                "height": view.image.height,
+                "bytes": len(view.image.data),
+                "mime_type": view.image.mime_type,
+            }
+            for view in self.views
+            if view.image is not None
+        ]
+        return {"answer": self.text, "images": images, "latency_ms": round(self.latency_ms, 1)}
+
+
+class Conversation:
+    """An async context manager: opens source, model and session, answers typed questions.
+
+    Args:
+        config: What the agent is like.
+        source: What to look at: a source or a URI.
+        on_text: Called with each piece of an answer as it arrives.
+        output: Where marked pictures go; without it the agent marks none.
+
+    Raises:
+        VisionAgentError: Something of the configuration can't be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: FrameSource | str,
+        on_text: Callable[[str], None] | None = None,
+        output: PictureOutput | None = None,
+    ) -> None:
+        self.model_name = config.agent.model
+        self.vision = _RecordingVision(source=source, options=config.vision)
+        self._config = config
+        self._on_text = on_text
+        self._output = output
+        self._stack = AsyncExitStack()
+        self._session: AgentSession[Any] | None = None
+
+    async def __aenter__(self) -> Conversation:
+        """Open everything."""
+        config = self._config
+        async with AsyncExitStack() as stack:
+            model = await stack.enter_async_context(open_model(config.agent.model))
+            chat_ctx = await initial_context(
+                config.context.images, config.context, max_side_px=config.vision.max_side_px
+            )
+            await stack.enter_async_context(self.vision)
+            # a model that fails now and then ends a question, not the conversation
+            connect = SessionConnectOptions(max_unrecoverable_errors=1_000_000)
+            session = await stack.enter_async_context(AgentSession[Any](llm=model, conn_options=connect))
+            if self._on_text is not None:
+                session.output.transcription = _Pieces(self._on_text)
+            agent = VisionAgent(
+                vision=self.vision,
+                instructions=config.agent.instructions,
+                chat_ctx=chat_ctx,
+                output=self._output,
+            )
+            await session.start(agent)
+            self._session, self._stack = session, stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Close everything."""
+        self._session = None
+        await self._stack.aclose()
+
+    async def ask(self, question: str) -> Answer:
+        """Ask one question and wait for the whole answer.
+
+        Raises:
+            VisionAgentError: The model failed, or said nothing.
+        """
+        if self._session is None:
+            raise RuntimeError("the conversation is not open: use `async with`")
+        self.vision.last = ()
+        started_s = time.perf_counter()
+        result: RunResult[Any] = self._session.run(user_input=question)
+        try:
+            await result
+        except APIError as error:
+            raise VisionAgentError(f"model {self.model_name!r}: {_reason(error)}") from error
+        latency_ms = (time.perf_counter() - started_s) * 1000
+        messages = [event.item for event in result.events if event.type == "message"]
+        said = [message.text_content for message in messages if message.role == "assistant"]
+        if not said or not said[-1]:
+            raise VisionAgentError(f"model {self.model_name!r} gave no answer; run again with --verbose")
+        return Answer(text=said[-1], views=self.vision.last, latency_ms=latency_ms)
+
+
+def _reason(error: APIError) -> str:
+    text = f"{error.message}: {error.body}" if error.body else error.message
+    return " ".join(text.split())[:300]
+
+
+class _RecordingVision(Vision):
+    """Remembers what the last look gave."""
+
+    last: Sequence[View] = ()
+
+    async def look(self) -> list[View]:
+        views = await super().look()
+        self.last = views
+        return views
+
+
+class _Pieces(io.TextOutput):
+    def __init__(self, on_text: Callable[[str], None]) -> None:
+        super().__init__(label="conversation", next_in_chain=None)
+        self._on_text = on_text
+
+    async def capture_text(self, text: str) -> None:
+        self._on_text(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
