@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import __version__
+from . import __version__, doctor
 from .config import Config, ServerKeys, load_config
 from .conversation import Conversation
 from .errors import ConfigError, VisionAgentError
@@ -67,6 +67,12 @@ def _chat(args: argparse.Namespace) -> int:
     return asyncio.run(chat(_config(args), source=args.source, save=args.save))
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    findings = asyncio.run(doctor.diagnose(config_path=args.config, model=args.model))
+    print(json.dumps(doctor.report(findings)) if args.json else doctor.table(findings))
+    return 0 if doctor.is_fine(findings) else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vision-agent", description="Eyes for LiveKit agents.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -93,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     chat = commands.add_parser("chat", parents=[configured, looking], help="talk about a source")
     chat.add_argument("--save", type=Path, metavar="DIR", help="let the agent keep marked pictures there")
     chat.set_defaults(run=_chat)
+
+    check = commands.add_parser("doctor", parents=[configured], help="check every part, say what to do")
+    check.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    check.set_defaults(run=_doctor)
 
     keys = "for the server of LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
     start = commands.add_parser("start", parents=[configured], help=f"worker {keys}: JSON log, rooms drained")
