@@ -8,8 +8,9 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from livekit import rtc
 from livekit.agents import AgentSession
@@ -34,22 +35,42 @@ async def joined(server: LocalServer, identity: str) -> AsyncIterator[rtc.Room]:
 
 @asynccontextmanager
 async def publishing(
-    room: rtc.Room, source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_CAMERA, *, late_s: float = 0.0
+    room: rtc.Room,
+    source: rtc.TrackSource.ValueType = rtc.TrackSource.SOURCE_CAMERA,
+    *,
+    late_s: float = 0.0,
+    size_wh: tuple[int, int] = (1280, 720),
+    turned: int = 0,
+    simulcast: bool = True,
+    flowing: asyncio.Event | None = None,
 ) -> AsyncIterator[rtc.LocalTrackPublication]:
-    """Publish the testcard at 720p30; ``late_s`` shifts its clock, to tell two cards apart."""
-    video = rtc.VideoSource(1280, 720)
+    """Publish the testcard at 30 fps.
+
+    ``late_s`` shifts its clock, to tell two cards apart; ``turned`` quarters clockwise must be
+    undone by who looks; where ``flowing`` is not set the camera stalls.
+    """
+    video = rtc.VideoSource(*size_wh)
     track = rtc.LocalVideoTrack.create_video_track("card", video)
+    card_wh = (size_wh[1], size_wh[0]) if turned % 2 else size_wh
+
+    def picture() -> rtc.VideoFrame:
+        rgb = np.ascontiguousarray(np.rot90(render(time.time() - late_s, card_wh), k=turned))
+        planes = Frame.from_rgb(rgb, captured_s=0.0).planes_i420
+        assert planes is not None
+        return rtc.VideoFrame(*size_wh, rtc.VideoBufferType.I420, planes.tobytes())
 
     async def pump() -> None:
         while True:
-            rgb = await asyncio.to_thread(render, time.time() - late_s)
-            planes = Frame.from_rgb(rgb, captured_s=0.0).planes_i420
-            assert planes is not None
-            video.capture_frame(rtc.VideoFrame(1280, 720, rtc.VideoBufferType.I420, planes.tobytes()))
+            if flowing is not None:
+                await flowing.wait()
+            video.capture_frame(
+                await asyncio.to_thread(picture), rotation=cast("rtc.VideoRotation.ValueType", turned)
+            )
             await asyncio.sleep(1 / 30)
 
     task = asyncio.create_task(pump())
-    publication = await room.local_participant.publish_track(track, rtc.TrackPublishOptions(source=source))
+    options = rtc.TrackPublishOptions(source=source, simulcast=simulcast)
+    publication = await room.local_participant.publish_track(track, options)
     try:
         yield publication
     finally:

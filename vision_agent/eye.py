@@ -68,14 +68,20 @@ class Eye:
 
     async def look(self) -> View:
         """Return what is in view now: the newest good picture, or the reason why there is none."""
-        self.watcher.touch()
-        ready, deadline_s = self._ready, time.monotonic() + self._options.max_wait_s
+        self.watcher.hold()
+        try:
+            return await self._look()
+        finally:
+            self.watcher.release()
+
+    async def _look(self) -> View:
+        ready = self._ready
         if ready is not None and self.source.problem is None and _age_s(ready[0]) <= self._keep_s:
             return self._view(*ready)
         while True:
             frame = await self.watcher.fresh(
                 max_age_s=self._options.max_age_s,
-                max_wait_s=max(0.0, deadline_s - time.monotonic()),
+                max_wait_s=self._options.max_wait_s,
                 side_px=self._options.max_side_px,
             )
             if frame is None:

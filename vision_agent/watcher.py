@@ -17,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0
 STALL_S = 2.0
+RESUME_S = 2.5
+"""How long a view that was off may take to show something again, in seconds, if that is longer than a
+turn would wait: resubscribing takes 0.1 s, but 1.3 s in the first second after unsubscribing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class Watcher:
         self._stall_s = stall_s
         self._demand: Demand | None = None
         self._raised_s = 0.0  # when the demand last went up to ACTIVE
+        self._resumed_s = float("-inf")  # when it last went up from OFF
         self._fall: asyncio.TimerHandle | None = None
         self._latest: Frame | None = None
         self._taken = True
@@ -134,6 +138,7 @@ class Watcher:
         begun_s = time.monotonic()
         deadline_s = begun_s + max_wait_s
         large_by_s = min(deadline_s, self._raised_s + max_wait_s)
+        deadline_s = max(deadline_s, self._resumed_s + RESUME_S)
         while self.source.problem is None:
             now_s = time.monotonic()
             frame = self._latest
@@ -182,6 +187,8 @@ class Watcher:
             before, self._demand = self._demand, demand
             if demand is Demand.ACTIVE:
                 self._raised_s = now_s
+            if before is Demand.OFF:
+                self._resumed_s = now_s
             if demand is Demand.OFF:
                 self._latest = None
             if isinstance(self.source, DemandAware):
@@ -202,6 +209,8 @@ class Watcher:
             try:
                 async for frame in self.source.frames():
                     retry_s, self._failure = RETRY_FIRST_S, None
+                    if self._demand is Demand.OFF:  # a last one on its way
+                        continue
                     self._dropped += not self._taken
                     self._latest, self._taken = frame, False
                     self._received += 1

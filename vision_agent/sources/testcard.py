@@ -99,7 +99,7 @@ def _still(second: int, size_wh: tuple[int, int]) -> U8:
     card = np.full((height, width, 3), _PAPER, dtype=np.uint8)
     code = cv2.QRCodeEncoder.create().encode(code_at(second))
     modules = code.shape[0]
-    scale = max(1, int(height * 0.7) // modules)
+    scale = max(1, int(min(height * 0.7, width * 0.55)) // modules)
     qr = cv2.resize(code, (modules * scale, modules * scale), interpolation=cv2.INTER_NEAREST)
     left, top = int(width * 0.02), int(height * 0.15)
     qr = qr[: height - top, : width - left]

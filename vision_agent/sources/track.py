@@ -46,6 +46,7 @@ class TrackSource:
         self._gone: str | None = "no camera was published yet"
         self._muted = False
         self._demand = Demand.ACTIVE
+        self._wanted: bool | None = None  # what the server was last asked: subscribed or not
         self._slot: Frame | None = None
         self._arrived = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
@@ -75,7 +76,9 @@ class TrackSource:
         publication = self._publication
         if publication is None:
             return
-        publication.set_subscribed(demand is not Demand.OFF)
+        if self._wanted != (demand is not Demand.OFF):
+            self._wanted = demand is not Demand.OFF
+            publication.set_subscribed(self._wanted)
         if demand in _QUALITY and publication.simulcasted:
             publication.set_video_quality(_QUALITY[demand])
 
@@ -89,6 +92,7 @@ class TrackSource:
         if self._publication is not None and self._publication.sid != publication.sid:
             self._publication.set_subscribed(False)
         self._publication, self._gone, self._muted = publication, None, publication.muted
+        self._wanted = publication.subscribed or None
         self.set_demand(self._demand)
 
     def subscribed(self, track: rtc.Track) -> None:

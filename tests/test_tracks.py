@@ -1,0 +1,172 @@
+"""What can happen to a room's tracks, and what each view then costs and shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from livekit import rtc
+
+from vision_agent import Vision, VisionOptions
+from vision_agent.context import View
+from vision_agent.demand import Demand
+from vision_agent.demo.server import LocalServer
+from vision_agent.frame import decode_jpeg
+from vision_agent.models.reading import read_codes
+
+from .test_room import agent_in, ask, ask_until, codes, joined, publishing
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with LocalServer() as running:
+        yield running
+
+
+def code_in(view: View) -> int | None:
+    found = [] if view.image is None else read_codes(decode_jpeg(view.image.data))
+    return int(found[0].text.removeprefix("VA-")) if found else None
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "the condition did not come true"
+        await asyncio.sleep(0.01)
+
+
+async def seen(
+    vision: Vision, good: Callable[[View], bool] = lambda view: True, within_s: float = 10
+) -> View:
+    """Look again until there is a good picture: events of a room take their time to arrive."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        views = await vision.look()
+        if views and views[0].image is not None and good(views[0]):
+            return views[0]
+        assert time.monotonic() < deadline_s, views
+        await asyncio.sleep(0.05)
+
+
+async def test_a_switched_camera_is_the_same_view(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, agent_in(room) as session:
+        async with publishing(alice):
+            await ask_until(session, lambda answer: bool(codes(answer)))
+            async with publishing(alice, late_s=5000):  # the new one is there before the old one goes
+                answer = await ask_until(session, lambda answer: bool(codes(answer)) and is_late(answer))
+                assert len(codes(answer)) == 1
+            # the new camera is gone, the old one still there: it is looked at again
+            await ask_until(session, lambda answer: bool(codes(answer)) and not is_late(answer))
+
+
+def is_late(answer: str) -> bool:
+    return abs(time.time() - codes(answer)[0] - 5000) < 5
+
+
+async def test_a_stalled_camera_is_told_and_its_old_picture_is_not_shown(server: LocalServer) -> None:
+    flowing = asyncio.Event()
+    flowing.set()
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, agent_in(room) as session:
+        async with publishing(alice, flowing=flowing):
+            await ask_until(session, lambda answer: bool(codes(answer)))
+            flowing.clear()
+            answer = await ask_until(session, lambda answer: "stalled" in answer)
+            assert not codes(answer)
+            flowing.set()
+            await ask_until(session, lambda answer: bool(codes(answer)))
+
+
+async def test_a_reconnect_keeps_the_view(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, agent_in(room) as session:
+        async with publishing(alice):
+            await ask_until(session, lambda answer: bool(codes(answer)))
+            back = asyncio.Event()
+            room.on("reconnected", back.set)
+            await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+            await asyncio.wait_for(back.wait(), 20)
+            answer = await ask_until(session, lambda answer: bool(codes(answer)) and is_now(answer), 20)
+            assert len(codes(answer)) == 1
+
+
+def is_now(answer: str) -> bool:
+    return abs(time.time() - codes(answer)[0]) < 2
+
+
+@pytest.mark.parametrize("size_wh", [(641, 361), (854, 480), (480, 854)], ids=str)
+async def test_odd_sizes(server: LocalServer, size_wh: tuple[int, int]) -> None:
+    options = VisionOptions(max_side_px=2000, max_wait_s=0.5)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with Vision.for_room(room, options=options) as vision:
+            async with publishing(alice, size_wh=size_wh, simulcast=False):
+                # the first pictures of a new track are coarse, and the codec cuts sides to fours
+                view = await seen(vision, lambda view: code_in(view) is not None)
+                code = code_in(view)
+                assert code is not None and abs(time.time() - code) < 3
+                assert view.image is not None
+                for side, sent in zip((view.image.width, view.image.height), size_wh, strict=True):
+                    assert sent - 3 <= side <= sent
+
+
+@pytest.mark.parametrize("turned", [1, 2, 3])
+async def test_a_turned_camera_is_shown_upright(server: LocalServer, turned: int) -> None:
+    stored_wh = (720, 1280) if turned % 2 else (1280, 720)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with Vision.for_room(room) as vision:
+            async with publishing(alice, size_wh=stored_wh, turned=turned, simulcast=False):
+                # the publisher's first frames may come as they are stored
+                view = await seen(vision, lambda view: view.image is not None and view.image.width == 768)
+                assert view.image is not None and view.image.height == 432
+                view = await seen(vision, lambda view: code_in(view) is not None)
+                assert view.image is not None
+                rgb = decode_jpeg(view.image.data)
+                (mark,) = read_codes(rgb)
+                # on an upright card the code is on the left, the red square at the lower edge
+                assert mark.box_xyxy[2] < 768 * 0.5 and mark.box_xyxy[3] > 432 * 0.7
+                red = rgb[:, :, 0].astype(int) - rgb[:, :, 2] > 100
+                assert red[-10:].any() and not red[:-60].any()
+
+
+@pytest.mark.parametrize(("policy", "rest"), [("ready", Demand.IDLE), ("on_demand", Demand.OFF)])
+async def test_at_rest_a_view_is_small_or_off_and_a_question_gets_it_in_full(
+    server: LocalServer, policy: str, rest: Demand
+) -> None:
+    # within a second of going down a layer takes 1.2 s to come up: a server answers key frame requests so often
+    options = VisionOptions(demand=policy, grace_s=0.5, max_wait_s=3)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with Vision.for_room(room, options=options) as vision, publishing(alice):
+            await seen(vision)
+            (eye,) = vision.eyes
+            publication = next(iter(room.remote_participants["alice"].track_publications.values()))
+            for _ in range(2):
+                await until(lambda: eye.watcher.demand is rest)
+                if rest is Demand.IDLE:
+                    await until(lambda: eye.watcher.latest is not None and eye.watcher.latest.width == 320)
+                else:
+                    await until(lambda: not publication.subscribed and eye.watcher.latest is None)
+                (view,) = await vision.look()
+                assert view.image is not None, view.problem
+                assert (view.image.width, view.image.height) == (768, 432)
+                assert view.age_s is not None and view.age_s <= options.max_age_s
+                code = code_in(view)
+                assert code is not None and abs(time.time() - code) < 2
+
+
+async def test_without_simulcast_a_view_at_rest_stays_as_it_is(server: LocalServer) -> None:
+    options = VisionOptions(demand="ready", grace_s=0.1)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with Vision.for_room(room, options=options) as vision:
+            async with publishing(alice, simulcast=False):
+                await seen(vision)
+                (eye,) = vision.eyes
+                await until(lambda: eye.watcher.demand is Demand.IDLE)
+                begun_s = time.monotonic()
+                (view,) = await vision.look()
+                assert view.image is not None and view.image.width == 768
+                assert time.monotonic() - begun_s < 0.3
+
+
+async def test_the_answer_to_a_question_that_was_never_shown_anything(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice"), agent_in(room) as session:
+        assert "no camera" in await ask(session)
