@@ -36,7 +36,7 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
         model = await opening.enter_async_context(open_model(config.agent.model))
         await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
         vision = await opening.enter_async_context(Vision.for_room(ctx.room, options=config.vision))
-        agent = VisionAgent(vision=vision, instructions=config.agent.instructions)
+        agent = VisionAgent(vision=vision, instructions=config.agent.instructions, uploads=config.uploads)
         session = AgentSession[Any](llm=model)
         await session.start(agent, room=ctx.room, room_options=_TEXT_ONLY)
         _listen_to_who_comes_next(ctx.room, session)
