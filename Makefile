@@ -5,7 +5,7 @@ STAMP := .venv/.synced
 SERVER_VERSION := 1.11.0
 SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
 
-.PHONY: setup server test check format
+.PHONY: setup server page demo test check format
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -29,7 +29,27 @@ $(SERVER):
 	GOBIN=$(abspath $(@D)) go install github.com/livekit/livekit-server/cmd/server@v$(SERVER_VERSION)
 	@mv $(@D)/server $@
 
-test: setup server
+# the demo's page: built with npm, contained in the wheel, not in the repository
+PAGE := vision_agent/demo/page/index.html
+MODULES := web/node_modules/.package-lock.json
+page: $(PAGE)
+
+$(MODULES): web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not there to build the demo's page: install Node.js 18 or newer"; exit 1; }
+	@echo "==> installing the page's packages"
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(PAGE): web/index.html web/style.css $(wildcard web/src/*.js) $(MODULES)
+	@echo "==> building the demo's page"
+	npm run --silent --prefix web build
+	@touch $@
+
+# ARGS="--port 8000 --model google/gemini-2.5-flash"
+demo: setup server page
+	@.venv/bin/vision-agent demo $(ARGS)
+
+test: setup server page
 	.venv/bin/python -m pytest
 
 check: setup

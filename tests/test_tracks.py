@@ -132,7 +132,7 @@ async def test_a_turned_camera_is_shown_upright(server: LocalServer, turned: int
 async def test_at_rest_a_view_is_small_or_off_and_a_question_gets_it_in_full(
     server: LocalServer, policy: str, rest: Demand
 ) -> None:
-    # within a second of going down a layer takes 1.2 s to come up: a server answers key frame requests so often
+    # within a second of going down a layer takes 1.2 s to come up: key frames are rationed
     options = VisionOptions(demand=policy, grace_s=0.5, max_wait_s=3)
     async with joined(server, "agent") as room, joined(server, "alice") as alice:
         async with Vision.for_room(room, options=options) as vision, publishing(alice):

@@ -14,6 +14,7 @@ from pathlib import Path
 from . import __version__, doctor
 from .config import Config, ServerKeys, load_config
 from .conversation import Conversation
+from .demo.run import run_demo
 from .errors import ConfigError, VisionAgentError
 from .worker import log_as_worker, run_worker
 
@@ -53,6 +54,13 @@ def _work(args: argparse.Namespace) -> None:
     config, keys = _config(args), ServerKeys.from_environment()
     log_as_worker(dev=dev or args.verbose)
     asyncio.run(run_worker(config, keys, dev=dev))
+
+
+def _demo(args: argparse.Namespace) -> None:
+    def announce(url: str) -> None:
+        print(f"Open {url} in a browser. Ctrl-C stops the demo.", flush=True)
+
+    asyncio.run(run_demo(_config(args), port=args.port, announce=announce))
 
 
 async def _ask(args: argparse.Namespace) -> str:
@@ -109,4 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     start.set_defaults(run=_work)
     dev = commands.add_parser("dev", parents=[configured], help=f"worker {keys}: debug log, stops at once")
     dev.set_defaults(run=_work)
+    demo = commands.add_parser("demo", parents=[configured], help="server, agent and a page, on this machine")
+    demo.add_argument("--port", type=int, default=0, help="of the page on 127.0.0.1; default: any free one")
+    demo.set_defaults(run=_demo)
     return parser

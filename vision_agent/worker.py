@@ -37,10 +37,12 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
         model = await opening.enter_async_context(open_model(config.agent.model))
         await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
         vision = await opening.enter_async_context(Vision.for_room(ctx.room, options=config.vision))
+        side_px = config.vision.max_side_px
+        chat_ctx = await initial_context(config.context.images, config.context, max_side_px=side_px)
         agent = VisionAgent(
             vision=vision,
             instructions=config.agent.instructions,
-            chat_ctx=await initial_context(config.context.images, config.context),
+            chat_ctx=chat_ctx,
             uploads=config.uploads,
         )
         session = AgentSession[Any](llm=model)

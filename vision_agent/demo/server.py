@@ -13,6 +13,7 @@ from types import TracebackType
 
 from livekit import api
 
+from ..config import ServerKeys
 from ..errors import ConfigError, ServerError
 
 CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
@@ -61,6 +62,7 @@ class LocalServer:
             json.dumps(config),  # JSON is YAML
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us: the server goes last
         )
         for _ in range(100):
             if self._process.returncode is not None:
@@ -92,11 +94,24 @@ class LocalServer:
                 await asyncio.wait_for(process.wait(), 2)
                 return
 
-    def token(self, identity: str, room: str) -> str:
-        """Return a token that lets ``identity`` join ``room``."""
-        grants = api.VideoGrants(room_join=True, room=room)
-        token = api.AccessToken(self.api_key, self.api_secret)
-        return token.with_identity(identity).with_grants(grants).to_jwt()
+    @property
+    def keys(self) -> ServerKeys:
+        """Its address and key, for those who work for it."""
+        return ServerKeys(url=self.url, api_key=self.api_key, api_secret=self.api_secret)
+
+    async def wait(self) -> None:
+        """Wait until the server's process ends."""
+        if self._process is not None:
+            await self._process.wait()
+
+    def token(self, identity: str, room: str, *, agent_name: str = "") -> str:
+        """Return a token that lets ``identity`` join ``room``; a new room asks for the named agent."""
+        token = api.AccessToken(self.api_key, self.api_secret).with_identity(identity)
+        token = token.with_grants(api.VideoGrants(room_join=True, room=room))
+        if agent_name:
+            agents = [api.RoomAgentDispatch(agent_name=agent_name)]
+            token = token.with_room_config(api.RoomConfiguration(agents=agents))
+        return token.to_jwt()
 
 
 def find_binary() -> Path:
