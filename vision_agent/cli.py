@@ -99,6 +99,12 @@ async def _ask(args: argparse.Namespace) -> str:
     return json.dumps({"answer": answer, "images": images, "latency_ms": round(latency_ms, 1)})
 
 
+def _bench(args: argparse.Namespace) -> None:
+    from .bench.command import bench  # needs nothing of this where it is not used
+
+    asyncio.run(bench(quick=args.quick, only=args.only, output=args.output))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vision-agent", description="Eyes for LiveKit agents.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -121,4 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     start.set_defaults(run=_work)
     dev = commands.add_parser("dev", parents=[configured], help=f"worker {keys}: debug log, stops at once")
     dev.set_defaults(run=_work)
+    bench_command = commands.add_parser("bench", help="measure what pictures cost on this machine")
+    bench_command.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
+    bench_command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these parts only")
+    bench_command.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="for JSON and plots"
+    )
+    bench_command.set_defaults(run=_bench)
     return parser
