@@ -5,7 +5,7 @@ STAMP := .venv/.synced
 SERVER_VERSION := 1.11.0
 SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
 
-.PHONY: setup server page demo test check format
+.PHONY: setup server page demo test check format bench
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -60,3 +60,7 @@ check: setup
 format: setup
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# BENCH="--quick" for a minute, BENCH="--peers" beside the peers
+bench: setup server
+	.venv/bin/vision-agent bench $(BENCH)

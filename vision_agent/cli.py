@@ -81,6 +81,12 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if doctor.is_fine(findings) else 1
 
 
+def _bench(args: argparse.Namespace) -> None:
+    from .bench.command import bench  # needs nothing of this where it is not used
+
+    asyncio.run(bench(quick=args.quick, only=args.only, output=args.output))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vision-agent", description="Eyes for LiveKit agents.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -120,4 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", parents=[configured], help="server, agent and a page, on this machine")
     demo.add_argument("--port", type=int, default=0, help="of the page on 127.0.0.1; default: any free one")
     demo.set_defaults(run=_demo)
+    bench_command = commands.add_parser("bench", help="measure what pictures cost on this machine")
+    bench_command.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
+    bench_command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these parts only")
+    bench_command.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="for JSON and plots"
+    )
+    bench_command.set_defaults(run=_bench)
     return parser

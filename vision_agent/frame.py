@@ -11,15 +11,12 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 
 from .errors import ImageError
-
-U8 = npt.NDArray[np.uint8]
-
-I420_BUFFER_TYPE = 5
-"""``livekit.rtc.VideoBufferType.I420`` (livekit-protocol, video_frame.proto)."""
+from .pixels import U8 as U8
+from .pixels import i420_size as i420_size
+from .pixels import rgb_to_i420, to_i420
 
 
 @runtime_checkable
@@ -34,7 +31,6 @@ class VideoFrameLike(Protocol):
     def type(self) -> Any: ...  # noqa: D102 - as above
     @property
     def data(self) -> Any: ...  # noqa: D102 - as above
-    def convert(self, type: Any, *, flip_y: bool = False) -> Any: ...  # noqa: D102 - as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,14 +79,17 @@ class Frame:
     def from_video_frame(
         cls, frame: VideoFrameLike, *, captured_s: float, source: str = "camera", rotation_deg: int = 0
     ) -> Frame:
-        """Wrap a ``livekit.rtc.VideoFrame`` of any pixel format, without a copy if it is I420."""
-        native = frame if int(frame.type) == I420_BUFFER_TYPE else frame.convert(I420_BUFFER_TYPE)
+        """Wrap a ``livekit.rtc.VideoFrame`` of any pixel format, without a copy if it is I420.
+
+        Raises:
+            ImageError: The data does not fit the size and the format.
+        """
         return cls(
             width=frame.width,
             height=frame.height,
             captured_s=captured_s,
             source=source,
-            planes_i420=np.frombuffer(native.data, dtype=np.uint8),
+            planes_i420=to_i420(frame.data, (frame.width, frame.height), int(frame.type)),
             rotation_deg=rotation_deg,
         )
 
@@ -101,14 +100,9 @@ class Frame:
         Odd sizes are padded with their last row and column before the chroma is halved.
         """
         height, width = rgb.shape[:2]
-        pad_h, pad_w = height % 2, width % 2
-        even = cv2.copyMakeBorder(rgb, 0, pad_h, 0, pad_w, cv2.BORDER_REPLICATE) if pad_h or pad_w else rgb
-        packed = np.asarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8).reshape(-1)
-        even_h, even_w = height + pad_h, width + pad_w
-        if pad_h or pad_w:
-            luma = packed[: even_w * even_h].reshape(even_h, even_w)[:height, :width].reshape(-1)
-            packed = np.concatenate([luma, packed[even_w * even_h :]])
-        return cls(width=width, height=height, captured_s=captured_s, source=source, planes_i420=packed)
+        return cls(
+            width=width, height=height, captured_s=captured_s, source=source, planes_i420=rgb_to_i420(rgb)
+        )
 
     def planes(self) -> tuple[U8, U8, U8]:
         """Return views of Y ``(h, w)`` and U, V ``(ceil(h/2), ceil(w/2))``, uint8.
@@ -149,20 +143,20 @@ class Frame:
         return cast("U8", np.ascontiguousarray(np.rot90(rgb, k=-(self.rotation_deg // 90))))
 
 
-def i420_size(width: int, height: int) -> int:
-    """Return the bytes of an unpadded I420 picture; chroma sides round up."""
-    return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+def decode_jpeg(data: bytes, *, min_size_wh: tuple[int, int] = (0, 0)) -> U8:
+    """Decode a JPEG to RGB ``(h, w, 3)``.
 
-
-def decode_jpeg(data: bytes, *, min_side_px: int = 0) -> U8:
-    """Decode a JPEG to RGB ``(h, w, 3)``, scaling by an eighth-step while decoding if asked.
+    Args:
+        data: The whole file.
+        min_size_wh: Where given, the picture is scaled down by eighths while it is decoded, to the
+            smallest size with no side below this one.
 
     Raises:
         ImageError: The data is not a whole JPEG.
     """
     try:
         decoded = simplejpeg.decode_jpeg(
-            data, colorspace="RGB", min_width=min_side_px, min_height=min_side_px, strict=True
+            data, colorspace="RGB", min_width=min_size_wh[0], min_height=min_size_wh[1], strict=True
         )
     except ValueError as error:
         raise ImageError(f"JPEG of {len(data)} bytes can't be decoded: {error}") from error

@@ -1,7 +1,7 @@
 """From a frame to the JPEG a model gets.
 
-The fast path stays in the planes: each plane is scaled on its own, the range is expanded by a
-table on the small planes, and they go to the JPEG encoder without becoming RGB.
+The fast path stays in the planes: each plane is scaled on its own, the small planes are expanded to
+full range and turned upright, and they go to the JPEG encoder without becoming RGB.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ import simplejpeg
 
 from .errors import ImageError
 from .frame import U8, Frame, VideoFrameLike, decode_jpeg
+from .scale import scale_down, scale_down_chroma, to_full_range, turn
 
 DEFAULT_MAX_SIDE_PX = 768
 DEFAULT_QUALITY = 80
-
-# ITU-R BT.601 limited range (luma 16-235, chroma 16-240) to the full range JPEG means
-_LEVELS = np.arange(256, dtype=np.float32)
-_LUMA_TO_FULL = np.clip(np.rint((_LEVELS - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-_CHROMA_TO_FULL = np.clip(np.rint((_LEVELS - 128) * (255 / 224) + 128), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,39 +82,27 @@ def encode_jpeg(
     width, height = fit_within((frame.width, frame.height), max_side_px)
     chroma_wh = ((width + 1) // 2, (height + 1) // 2)
     y, u, v = frame.planes()
-    small = [shrink(y, (width, height)), shrink(u, chroma_wh), shrink(v, chroma_wh)]
+    small = (
+        scale_down(y, (width, height)),
+        scale_down_chroma(u, chroma_wh),
+        scale_down_chroma(v, chroma_wh),
+    )
     if not frame.full_range:
-        small = [
-            np.asarray(cv2.LUT(plane, table), dtype=np.uint8)
-            for plane, table in zip(small, (_LUMA_TO_FULL, _CHROMA_TO_FULL, _CHROMA_TO_FULL), strict=True)
-        ]
-    if frame.rotation_deg:
-        small = [np.rot90(plane, k=-(frame.rotation_deg // 90)) for plane in small]
-    if frame.rotation_deg in (90, 270):
-        width, height = height, width
-    data = simplejpeg.encode_jpeg_yuv_planes(*(np.ascontiguousarray(p) for p in small), quality=quality)
+        small = to_full_range(*small)
+    y, u, v = (np.ascontiguousarray(turn(plane, frame.rotation_deg)) for plane in small)
+    height, width = y.shape
+    # the encoder reads luma up to the next even side: let that be the border, not what lies behind it
+    if height % 2 or width % 2:
+        even = cv2.copyMakeBorder(y, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        y = np.asarray(even, dtype=np.uint8)[:height, :width]
+    data = simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality=quality)
     return EncodedImage(data=data, mime_type="image/jpeg", width=width, height=height)
-
-
-def shrink(plane: U8, size_wh: tuple[int, int]) -> U8:
-    """Scale a plane or picture down by area: halved while four times too large, then in one step.
-
-    Halving is the filter's fast case. A linear last step would be twice as fast, but costs 1 dB on
-    the hard edges of codes and print.
-    """
-    width, height = size_wh
-    while plane.shape[1] >= 4 * width and plane.shape[0] >= 4 * height:
-        half_wh = (plane.shape[1] // 2, plane.shape[0] // 2)
-        plane = np.asarray(cv2.resize(plane, half_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    if (plane.shape[1], plane.shape[0]) == size_wh:
-        return plane
-    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def encode_rgb(rgb: U8, *, max_side_px: int, quality: int = DEFAULT_QUALITY) -> EncodedImage:
     """Scale down and compress an RGB array of shape ``(h, w, 3)``, uint8."""
     width, height = fit_within((rgb.shape[1], rgb.shape[0]), max_side_px)
-    small = np.ascontiguousarray(shrink(rgb, (width, height)))
+    small = np.ascontiguousarray(scale_down(rgb, (width, height)))
     data = simplejpeg.encode_jpeg(small, quality=quality, colorspace="RGB", colorsubsampling="420")
     return EncodedImage(data=data, mime_type="image/jpeg", width=width, height=height)
 
@@ -128,6 +112,6 @@ def _from_packet(frame: Frame, packet: bytes, max_side_px: int, quality: int) ->
     fitted_wh = fit_within(size_wh, max_side_px)
     if fitted_wh == size_wh and frame.rotation_deg == 0:
         return EncodedImage(data=packet, mime_type="image/jpeg", width=frame.width, height=frame.height)
-    rgb = decode_jpeg(packet, min_side_px=min(fitted_wh))
-    upright = np.ascontiguousarray(np.rot90(rgb, k=-(frame.rotation_deg // 90)))
+    rgb = decode_jpeg(packet, min_size_wh=fitted_wh)  # in eighths, in the encoder's own frequencies
+    upright = turn(scale_down(rgb, fitted_wh), frame.rotation_deg)
     return encode_rgb(upright, max_side_px=max_side_px, quality=quality)

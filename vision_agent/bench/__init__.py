@@ -1,0 +1,1 @@
+"""``vision-agent bench``: what a picture costs, measured on this machine and beside the peers."""

@@ -1,0 +1,94 @@
+"""What a part of the benchmark found: raw values and their spread."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Progress = Callable[[str], None]
+"""Told in a few words what is being measured now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured quantity."""
+
+    name: str
+    """What was measured, such as ``720p to 512 px: vision_agent``."""
+    unit: str
+    """``ms``, ``% of a core``, ``x`` (a ratio), ``MB``, ..."""
+    values: Sequence[float]
+    """Every raw value."""
+    target: str = ""
+    """What it should show, in words, or nothing."""
+    ok: bool | None = None
+    """Whether it shows it; None without a target."""
+
+    def summary(self) -> dict[str, float]:
+        """Return count, median, p95, min and max."""
+        ordered = sorted(self.values)
+        return {
+            "count": len(ordered),
+            "median": statistics.median(ordered),
+            "p95": percentile(ordered, 95),
+            "min": ordered[0],
+            "max": ordered[-1],
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, raw values included."""
+        values = [round(value, 4) for value in self.values]
+        summary = {key: round(value, 4) for key, value in self.summary().items()}
+        found: dict[str, Any] = {"name": self.name, "unit": self.unit, **summary, "values": values}
+        return found | ({"target": self.target, "ok": self.ok} if self.target else {})
+
+
+@dataclass(kw_only=True)
+class Result:
+    """What one part found."""
+
+    part: str
+    """The part's name."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """What it was run with."""
+    figures: list[Figure] = field(default_factory=list)
+    """The figures, in the order of the table."""
+    skipped: str = ""
+    """Why the part could not be run, or nothing."""
+
+    def add(self, name: str, unit: str, values: Sequence[float]) -> None:
+        """Add a figure."""
+        if values:
+            self.figures.append(Figure(name=name, unit=unit, values=list(values)))
+
+    def ratio(
+        self,
+        name: str,
+        over: Sequence[float],
+        under: Sequence[float],
+        *,
+        at_least: float = 0,
+        at_most: float = 0,
+    ) -> None:
+        """Add the ratio of values taken in pairs, and whether its median is within the limit."""
+        values = [a / b for a, b in zip(over, under, strict=True) if b > 0]
+        if not values:
+            return
+        median = statistics.median(values)
+        target = f"at least {at_least:g}x" if at_least else f"at most {at_most:g}x" if at_most else ""
+        ok = (median >= at_least if at_least else median <= at_most) if target else None
+        self.figures.append(Figure(name=name, unit="x", values=values, target=target, ok=ok))
+
+    def limit(self, name: str, unit: str, value: float, at_most: float) -> None:
+        """Add one value with an upper limit."""
+        target = f"at most {at_most:g} {unit}"
+        self.figures.append(Figure(name=name, unit=unit, values=[value], target=target, ok=value <= at_most))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the percentile by the nearest rank; of few values the largest."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

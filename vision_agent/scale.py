@@ -1,0 +1,77 @@
+"""Planes and pictures made smaller, in the few steps that OpenCV does fast.
+
+A mean over the area is the right filter, but OpenCV's own is slow unless it is a mean of four.
+So a plane is brought to twice the wanted size, and the mean of four is taken there: the
+difference from the true mean is below 0.1 dB after JPEG, at a third of the time.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .pixels import U8
+
+
+def scale_down(plane: U8, size_wh: tuple[int, int]) -> U8:
+    """Scale a luma plane ``(h, w)`` or a picture ``(h, w, 3)`` down, keeping edges and print sharp.
+
+    Args:
+        plane: uint8; not written to.
+        size_wh: Wanted width and height, neither larger than the plane's.
+
+    Returns:
+        uint8, contiguous; the plane itself if it has the size already.
+    """
+    width, height = size_wh
+    # from 1.5 to 3 times too large: neither step far from 1, where linear and cubic leave gaps
+    plane = _halve_while(plane, (3 * width, 3 * height))
+    if plane.shape[1] == width and plane.shape[0] == height:
+        return plane
+    if 5 * plane.shape[1] < 6 * width:  # too little to be lost for a mean of four to pay
+        return _resize(plane, size_wh, cv2.INTER_CUBIC)
+    enlarged = plane.shape[1] < 2 * width
+    twice = _resize(plane, (2 * width, 2 * height), cv2.INTER_CUBIC if enlarged else cv2.INTER_LINEAR)
+    return _resize(twice, size_wh, cv2.INTER_LINEAR)
+
+
+def scale_down_chroma(plane: U8, size_wh: tuple[int, int]) -> U8:
+    """Scale a chroma plane ``(h, w)`` down: as above, but fast rather than sharp."""
+    width, height = size_wh
+    plane = _halve_while(plane, (2 * width, 2 * height))
+    return _resize(plane, size_wh, cv2.INTER_LINEAR)
+
+
+def to_full_range(y: U8, u: U8, v: U8) -> tuple[U8, U8, U8]:
+    """Expand ITU-R BT.601 limited range (luma 16-235, chroma 16-240) to the full range of JPEG."""
+    chroma_gain = 255 / 224
+    chroma_offset = 128 - 128 * chroma_gain
+    return (
+        _expand(y, 255 / 219, -16 * 255 / 219),
+        _expand(u, chroma_gain, chroma_offset),
+        _expand(v, chroma_gain, chroma_offset),
+    )
+
+
+def turn(plane: U8, rotation_deg: int) -> U8:
+    """Turn a plane or picture clockwise by 0, 90, 180 or 270 degrees."""
+    codes = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+    return np.asarray(cv2.rotate(plane, codes[rotation_deg]), dtype=np.uint8) if rotation_deg else plane
+
+
+def _halve_while(plane: U8, at_least_wh: tuple[int, int]) -> U8:
+    while plane.shape[1] >= at_least_wh[0] and plane.shape[0] >= at_least_wh[1]:
+        plane = _resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), cv2.INTER_LINEAR)
+    return plane
+
+
+def _resize(plane: U8, size_wh: tuple[int, int], interpolation: int) -> U8:
+    # at exactly half the size INTER_LINEAR is the mean of four
+    if (plane.shape[1], plane.shape[0]) == size_wh:
+        return plane
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=interpolation), dtype=np.uint8)
+
+
+def _expand(plane: U8, gain: float, offset: float) -> U8:
+    # three times as fast as a table; below 16 there is no signal, and the sum would turn positive again
+    return np.asarray(cv2.convertScaleAbs(np.maximum(plane, 16), alpha=gain, beta=offset), dtype=np.uint8)
