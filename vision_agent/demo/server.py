@@ -20,6 +20,10 @@ CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
 """Where ``make`` builds it, from the project's root."""
 
 
+TRIES = 3
+"""How often a start is tried, each time on other ports."""
+
+
 class LocalServer:
     """Starts a livekit-server on free loopback ports with a key of its own; stops it at the end.
 
@@ -35,8 +39,14 @@ class LocalServer:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> LocalServer:
-        """Start, and wait until it answers."""
+        """Start, and wait until it answers; another program may take a free port first, so try again."""
         binary = find_binary()
+        for _ in range(TRIES):
+            if await self._start(binary):
+                return self
+        raise ServerError(f"livekit-server ended {TRIES} times as soon as it was started")
+
+    async def _start(self, binary: Path) -> bool:
         port, tcp_port = _free_ports(2)
         self.url = f"ws://127.0.0.1:{port}"
         config = {
@@ -66,12 +76,12 @@ class LocalServer:
         )
         for _ in range(100):
             if self._process.returncode is not None:
-                raise ServerError(f"livekit-server ended at once with code {self._process.returncode}")
+                return False
             with suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
                 await writer.wait_closed()
-                return self
+                return True
             await asyncio.sleep(0.1)
         await self.aclose()
         raise ServerError(f"livekit-server did not listen on 127.0.0.1:{port} within 10 s")
