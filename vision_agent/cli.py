@@ -73,6 +73,7 @@ def _work(args: argparse.Namespace) -> None:
 async def _ask(args: argparse.Namespace) -> str:
     vision = _RecordingVision(source=args.source)
     async with vision, open_model(args.model) as model:
+        await vision.opened()
         async with AgentSession[Any](llm=model) as session:
             await session.start(VisionAgent(vision=vision))
             started_s = time.perf_counter()

@@ -49,6 +49,8 @@ class PictureDecoder:
         self._codec = stream.codec_context
         self._time_base = stream.time_base or Fraction(1, 1000)
         self._is_jpeg = self._codec.name == "mjpeg"
+        if self._codec.name == "h264" and not self._codec.is_open:
+            self._codec.thread_count = 1  # FFmpeg finds and tells lost slices in a single thread only
         self._kept: deque[Packet[VideoStream]] = deque()
         self._kept_bytes = 0
         self._torn = False  # the decoder's state and the kept packets don't follow on each other

@@ -100,6 +100,7 @@ class Reader:
         self._stopping = False
         self._slot: Frame | None = None
         self._decoder: PictureDecoder | None = None
+        self._size_wh: tuple[int, int] | None = None
         self._opened = self._demuxed = self._decoded = self._corrupt = self._dropped = 0
         self.finished = False
         """Whether the thread has let go of everything."""
@@ -132,7 +133,8 @@ class Reader:
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
         """Width and height in pixels, once known."""
-        return self._decoder.full_size_wh if self._decoder is not None else None
+        decoder = self._decoder
+        return (decoder.full_size_wh if decoder is not None else None) or self._size_wh
 
     @property
     def statistics(self) -> ReaderStatistics:
@@ -283,6 +285,7 @@ class Reader:
     def _keep_counts(self) -> None:
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
+            self._size_wh = decoder.full_size_wh
             self._decoded += decoder.decoded
             self._corrupt += decoder.corrupt
 

@@ -225,8 +225,8 @@ def _rtsp(uri: str) -> CaptureSource:
         options={
             "rtsp_transport": transport or "tcp",
             "allowed_media_types": "video",
-            "fflags": "nobuffer",
             "analyzeduration": "1000000",  # microseconds
+            "fpsprobesize": "0",  # the frame rate is of no use: not to wait for it
         },
     )
     return CaptureSource(source, name=f"camera at {parts.hostname}")
@@ -241,7 +241,7 @@ def _web(uri: str) -> CaptureSource:
         shown=without_secrets(uri),
         kind=Kind.WEB,
         # the newest piece of a live playlist; FFmpeg would begin three pieces before it
-        options={"live_start_index": "-1"} if is_playlist else {"fflags": "nobuffer"},
+        options={"live_start_index": "-1"} if is_playlist else {"fpsprobesize": "0"},
         loop=parameters.choice("loop", "0", "1") != "0",
         read_timeout_s=20.0 if is_playlist else 5.0,  # the next piece may be that far away
     )
