@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import logging
 import threading
 import time
@@ -171,6 +172,7 @@ class Reader:
     def _open(self) -> InputContainer:
         source, is_local = self._input, self._input.kind in (Kind.FILE, Kind.CAMERA)
         self._opened += 1
+        started_s = time.monotonic()
         try:
             return av.open(
                 source.url,
@@ -181,7 +183,10 @@ class Reader:
                 metadata_errors="replace",
             )
         except av.FFmpegError as error:
-            raise self._explained(error, source.open_timeout_s) from None  # its text holds the password
+            wait_s = source.open_timeout_s
+            timed_out = not is_local and time.monotonic() - started_s >= wait_s  # which has many names
+            fault = av.error.TimeoutError(errno.ETIMEDOUT, "") if timed_out else error
+            raise self._explained(fault, wait_s) from None  # its text holds the password
 
     def _play(self, container: InputContainer) -> bool:
         """Read until the end; return whether to open again."""
