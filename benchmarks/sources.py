@@ -42,25 +42,28 @@ def ours(uri: str, seconds: float, demand: str) -> dict[str, float]:
         source = open_source(uri)
         assert isinstance(source, CaptureSource)
         source.set_demand(Demand[demand])
-        frames = source.frames()
-        await anext(frames)
-        count, cpu_s, started_s = 0, time.process_time(), time.monotonic()
+        seen: list[float] = []  # ages in seconds
+        arrived = asyncio.Event()
+
+        async def read() -> None:
+            async for frame in source.frames():
+                seen.append(time.monotonic() - frame.captured_s)
+                arrived.set()
+
+        reading = asyncio.create_task(read(), name="read")
+        await arrived.wait()
+        count, cpu_s, started_s = len(seen), time.process_time(), time.monotonic()
         before = source.statistics
-        while True:
-            left_s = started_s + seconds - time.monotonic()
-            try:
-                await asyncio.wait_for(asyncio.shield(pending := asyncio.ensure_future(anext(frames))), left_s)
-            except asyncio.TimeoutError:
-                break
-            count += 1
+        await asyncio.sleep(seconds)
         passed_s, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_s
-        after = source.statistics
+        after, count = source.statistics, len(seen) - count
+        arrived.clear()
         raised_s = time.monotonic()
         source.set_demand(Demand.ACTIVE)
-        frame = await pending
-        current_ms = (time.monotonic() - raised_s) * 1000
-        age_ms = (time.monotonic() - frame.captured_s) * 1000
-        await frames.aclose()
+        await arrived.wait()
+        current_ms, age_ms = (time.monotonic() - raised_s) * 1000, seen[-1] * 1000
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
         await source.aclose()
         assert before is not None and after is not None
         return {
@@ -130,7 +133,9 @@ def main() -> int:
     args = parser.parse_args()
     if args.case:
         figures = (
-            opencv(args.uri, args.seconds) if args.case == "opencv" else ours(args.uri, args.seconds, args.case)
+            opencv(args.uri, args.seconds)
+            if args.case == "opencv"
+            else ours(args.uri, args.seconds, args.case)
         )
         print(json.dumps(figures))
         return 0
