@@ -5,7 +5,7 @@ STAMP := .venv/.synced
 SERVER_VERSION := 1.11.0
 SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
 
-.PHONY: setup server page demo test check format bench
+.PHONY: setup server rtsp-server page demo test check format bench
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -49,7 +49,17 @@ $(PAGE): web/index.html web/style.css $(wildcard web/src/*.js) $(MODULES)
 demo: setup server page
 	@.venv/bin/vision-agent demo $(ARGS)
 
-test: setup server page
+# GStreamer's RTSP server, for the tests of RTSP cameras; without it they are skipped
+rtsp-server:
+	@/usr/bin/python3 -c "from gi import require_version as v; v('Gst', '1.0'); v('GstRtspServer', '1.0')" 2>/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "==> installing GStreamer's RTSP server for the tests" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	    python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	    gstreamer1.0-plugins-bad >/dev/null; } \
+	|| echo "==> without GStreamer's RTSP server the RTSP tests are skipped: install gir1.2-gst-rtsp-server-1.0"
+
+test: setup server rtsp-server page
 	.venv/bin/python -m pytest
 
 check: setup

@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+from .clips import BASE_S, write_clip
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
@@ -39,3 +42,25 @@ def test_bad_usage_is_one_line_and_exit_2(args: tuple[str, ...], said: str) -> N
     done = run(*args)
     assert done.returncode == 2
     assert said in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_ask_about_a_file_waits_for_its_first_picture(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", seconds=2)
+    done = run("ask", "--source", str(clip), "--json", "What does the QR code say?")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert f"VA-{BASE_S}" in report["answer"] or f"VA-{BASE_S + 1}" in report["answer"]
+    assert report["images"][0]["source"] == "clip.mp4" and report["images"][0]["age_ms"] <= 500
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("nowhere.mp4", "vision-agent: source 'nowhere.mp4': no such file or directory\n"),
+        ("rtsp://me:secret@127.0.0.1:9/x", "vision-agent: rtsp://***@127.0.0.1:9/x: connection refused: "),
+    ],
+)
+def test_ask_about_what_is_not_there_is_one_line_and_exit_1(uri: str, said: str) -> None:
+    done = run("ask", "--source", uri, "What do you see?")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1 and "secret" not in done.stderr

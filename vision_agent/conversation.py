@@ -103,6 +103,7 @@ class Conversation:
                 output=self._output,
             )
             await session.start(agent)
+            await self.vision.opened()  # a source that can't be opened is told now, not in an answer
             self._session, self._stack = session, stack.pop_all()
         return self
 

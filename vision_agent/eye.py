@@ -66,6 +66,18 @@ class Eye:
         self._holds = max(0, self._holds - 1)
         self.watcher.release()
 
+    async def opened(self, *, within_s: float) -> None:
+        """Wait for the first frame, whatever the view costs at rest.
+
+        Raises:
+            SourceError: The source failed, or gave none in time.
+        """
+        self.watcher.hold()
+        try:
+            await self.watcher.opened(within_s=within_s)
+        finally:
+            self.watcher.release()
+
     async def look(self) -> View:
         """Return what is in view now: the newest good picture, or the reason why there is none."""
         self.watcher.hold()

@@ -68,6 +68,14 @@ class Vision:
             await eye.aclose()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    async def opened(self, *, within_s: float = 15.0) -> None:
+        """Wait until every view has given its first picture, so that the first question finds one.
+
+        Raises:
+            SourceError: A source can't be opened, or gave none in time.
+        """
+        await asyncio.gather(*(eye.opened(within_s=within_s) for eye in self._eyes))
+
     @property
     def eyes(self) -> Sequence[Eye]:
         """One eye for each view, in the order the views came."""

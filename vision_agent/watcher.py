@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from .demand import Demand, DemandAware, DemandLevel
-from .errors import VisionAgentError
+from .errors import SourceError, VisionAgentError
 from .frame import Frame
 from .sources import FrameSource
 
 logger = logging.getLogger(__name__)
 
-RETRY_FIRST_S, RETRY_MAX_S = 0.25, 5.0
+RETRY_FIRST_S, RETRY_MAX_S = 0.25, 3.0
 STALL_S = 2.0
 RESUME_S = 2.5
 """How long a view that was off may take to show something again, in seconds, if that is longer than a
@@ -117,6 +117,22 @@ class Watcher:
         """Take back one ``hold``."""
         self._level.release(time.monotonic())
         self._apply_demand()
+
+    async def opened(self, *, within_s: float) -> None:
+        """Wait for the first frame.
+
+        Raises:
+            SourceError: The source failed, or gave none in time.
+        """
+        deadline_s = time.monotonic() + within_s
+        while not self._received:
+            if self._failure is not None:
+                raise SourceError(self._failure)
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise SourceError(f"{self.source.name}: no picture came within {within_s:g} s")
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.arrival(), left_s)
 
     async def arrival(self) -> None:
         """Wait for the next frame."""

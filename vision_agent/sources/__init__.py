@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Protocol
-from urllib.parse import parse_qs, urlsplit
 
-from ..errors import ConfigError
 from ..frame import Frame
+from .cameras import Camera, CameraFormat, list_cameras
 from .testcard import TestcardSource
+from .uri import build
 
-__all__ = ["FrameSource", "TestcardSource", "open_source"]
+__all__ = ["Camera", "CameraFormat", "FrameSource", "TestcardSource", "list_cameras", "open_source"]
 
 
 class FrameSource(Protocol):
@@ -31,29 +31,25 @@ class FrameSource(Protocol):
 
 
 def open_source(uri: str) -> FrameSource:
-    """Open a source by its URI.
+    """Make a source of a URI. Nothing is opened before its frames are asked for.
 
     Args:
-        uri: ``testcard://``, with ``size=1280x720`` and ``fps=30`` as query parameters.
+        uri: One of these; sizes in pixels, all parameters optional.
+
+            - ``testcard://?size=1280x720&fps=30``
+            - ``camera://0``, ``camera:///dev/video2``, ``/dev/video2`` with
+              ``?size=1280x720&fps=30&format=mjpeg`` (or ``yuyv``, ``h264``); on macOS and Windows
+              ``camera://`` and the camera's name
+            - ``csi://0?size=1280x720&fps=30``: the Raspberry Pi's ribbon-cable camera
+            - ``rtsp://user:password@host/path``, over TCP or with ``#transport=udp``; what follows the
+              question mark is the camera's own, but for ``transport=tcp`` and ``transport=udp``
+            - ``http://host/path``, ``https://...``: motion JPEG, HLS, or a recording (``#loop=0``)
+            - a video file, ``clip.mp4`` or ``file:///home/me/clip.mp4``, at real speed, again and
+              again; with ``?loop=0`` once
+            - a picture, read again when it changes; or a folder, each picture for ``?interval_s=1``
 
     Raises:
-        ConfigError: The scheme is unknown or a parameter can't be used.
+        ConfigError: The kind is unknown, or a parameter is unknown or can't be used.
+        SourceError: The file or the camera's device is not there.
     """
-    parts = urlsplit(uri)
-    if parts.scheme != "testcard":
-        raise ConfigError(f"source {_without_secrets(uri)!r}: unknown kind; use testcard://")
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    size, fps = query.pop("size", "1280x720"), query.pop("fps", "30")
-    if query:
-        raise ConfigError(f"source parameter {sorted(query)[0]!r}: testcard:// knows size and fps")
-    try:
-        width, height = (int(side) for side in size.lower().split("x"))
-        rate = float(fps)
-    except ValueError as error:
-        raise ConfigError(f"testcard size {size!r}, fps {fps!r}: write size=1280x720&fps=30") from error
-    return TestcardSource(size_wh=(width, height), fps=rate)
-
-
-def _without_secrets(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri if "@" not in parts.netloc else uri.replace(parts.netloc.rpartition("@")[0], "***", 1)
+    return build(uri)

@@ -1,0 +1,62 @@
+"""Reading a source in a test."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from vision_agent import Frame, FrameSource, open_source
+from vision_agent.demand import DemandAware
+from vision_agent.sources.capture import CaptureSource
+
+
+class Latest:
+    """The newest frame of a source, and how many there were."""
+
+    def __init__(self) -> None:
+        self.frame: Frame | None = None
+        self.count = 0
+        self.arrived = asyncio.Event()
+
+    async def next(self) -> Frame:
+        self.arrived.clear()
+        await asyncio.wait_for(self.arrived.wait(), 10)
+        assert self.frame is not None
+        return self.frame
+
+
+@asynccontextmanager
+async def watched(source: FrameSource) -> AsyncIterator[Latest]:
+    latest = Latest()
+
+    async def read() -> None:
+        async for frame in source.frames():
+            latest.frame = frame
+            latest.count += 1
+            latest.arrived.set()
+
+    task = asyncio.create_task(read(), name="test reader")
+    try:
+        yield latest
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await source.aclose()
+
+
+def opened(uri: str | Path, *, open_timeout_s: float = 10.0, read_timeout_s: float = 5.0) -> CaptureSource:
+    source = open_source(str(uri))
+    assert isinstance(source, CaptureSource) and isinstance(source, DemandAware)
+    source.input = replace(source.input, open_timeout_s=open_timeout_s, read_timeout_s=read_timeout_s)
+    return source
+
+
+async def until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline_s, "it did not come true in time"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,106 @@
+"""Cameras, streams and video files as sources, read by FFmpeg in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from ..demand import Demand
+from ..frame import Frame
+from .reader import Input, Reader, ReaderStatistics
+
+CLOSE_WAIT_S = 1.0
+"""How long closing waits for the thread; one stuck in a silent network ends by its time-out later."""
+
+
+class CaptureSource:
+    """Yields the newest frame of an input, spending what the demand allows.
+
+    Motion JPEG is never decoded here. Of all else, everything is decoded while ACTIVE, a key
+    picture a second at most while IDLE; a raise to ACTIVE decodes what was kept meanwhile, so the
+    newest picture is there at once. OFF closes a live input and pauses a recording.
+
+    Args:
+        source: What to open.
+        name: The view's name.
+    """
+
+    def __init__(self, source: Input, *, name: str) -> None:
+        self.name = name
+        self.input = source
+        self._demand = Demand.ACTIVE
+        self._reader: Reader | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._size_wh: tuple[int, int] | None = None
+        self._ended = False
+
+    @property
+    def problem(self) -> str | None:
+        """Why there are no frames now, or None if they flow."""
+        return "the recording has ended" if self._ended else None
+
+    @property
+    def full_size_wh(self) -> tuple[int, int] | None:
+        """Width and height in pixels, or None as long as nothing was opened."""
+        if self._reader is not None:
+            self._size_wh = self._reader.full_size_wh or self._size_wh
+        return self._size_wh
+
+    @property
+    def statistics(self) -> ReaderStatistics | None:
+        """Counts of the latest reader, or None before the first."""
+        return self._reader.statistics if self._reader is not None else None
+
+    def set_demand(self, demand: Demand) -> None:
+        """Spend as much as ``demand`` says from now on."""
+        self._demand = demand
+        if self._reader is not None:
+            self._reader.set_demand(demand)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield the newest frame each time there is one, until a recording ends.
+
+        Raises:
+            SourceError: The input can't be opened, or broke off.
+        """
+        await self.aclose()
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        reader = self._reader = Reader(self.input, name=self.name, demand=self._demand, on_news=self._tell)
+        reader.start()
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                finished = reader.finished  # before the last look: a frame may come with the end
+                frame = reader.take()
+                if frame is not None:
+                    yield frame
+                if finished:
+                    break
+        finally:
+            reader.stop()
+        if reader.error is not None:
+            raise reader.error
+        self._ended = True
+
+    async def aclose(self) -> None:
+        """Stop reading and wait for the thread to let go; may be called twice."""
+        reader = self._reader
+        if reader is None or reader.finished:
+            return
+        reader.stop()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._until_finished(reader), CLOSE_WAIT_S)
+
+    async def _until_finished(self, reader: Reader) -> None:
+        while not reader.finished:
+            await self._news.wait()
+            self._news.clear()
+
+    def _tell(self) -> None:
+        assert self._loop is not None
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._news.set)

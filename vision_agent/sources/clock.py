@@ -1,0 +1,84 @@
+"""When a packet is due, and when its picture counts as captured; time is an argument."""
+
+from __future__ import annotations
+
+MAX_JUMP_S = 10.0
+"""Time stamps further apart than this don't belong together: a new anchor is taken."""
+MAX_LAG_S = 1.0
+"""A reader further behind than this was held up (paused, suspended): it goes on from where it was."""
+DRIFT = 0.001
+"""Seconds per second by which two clocks may run apart; crystals stay below a tenth of it."""
+
+
+class Pace:
+    """Plays recorded time stamps at real speed."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._last_s = 0.0
+        self._step_s = 1 / 30
+        self._again = False
+
+    def restart(self) -> None:
+        """Note that the time stamps begin again; the next packet follows on the last one."""
+        self._again = True
+
+    def due_s(self, stamp_s: float | None, now_s: float) -> float:
+        """Return when a packet is due.
+
+        Args:
+            stamp_s: The packet's time stamp in seconds, or None if it has none.
+            now_s: ``time.monotonic()``.
+        """
+        if self._offset_s is None:
+            self._offset_s = now_s - (stamp_s or 0.0)
+            self._last_s = stamp_s or 0.0
+            return now_s
+        if stamp_s is None:
+            stamp_s = self._last_s + self._step_s
+        step_s = stamp_s - self._last_s
+        if self._again or not -MAX_LAG_S < step_s < MAX_JUMP_S:  # or a cut in the recording
+            self._offset_s += self._last_s + self._step_s - stamp_s
+            self._again = False
+        elif 0 < step_s < MAX_LAG_S:
+            self._step_s = step_s
+        self._last_s = stamp_s
+        if now_s - (stamp_s + self._offset_s) > MAX_LAG_S:
+            self._offset_s = now_s - stamp_s
+        return stamp_s + self._offset_s
+
+    def shown_s(self, stamp_s: float | None, now_s: float) -> float:
+        """Return when a picture with this time stamp was due, never later than now."""
+        if stamp_s is None or self._offset_s is None:
+            return now_s
+        shown_s = stamp_s + self._offset_s
+        return shown_s if now_s - MAX_JUMP_S < shown_s <= now_s else now_s
+
+
+class Arrivals:
+    """Finds how long a live packet was on its way, from the fastest one seen.
+
+    After a stall a network or a driver hands over its queue at once: those packets arrive now, but
+    show what was. Their time stamps tell them apart.
+    """
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._last_s = 0.0
+
+    def note(self, stamp_s: float | None, now_s: float) -> None:
+        """Note that the packet with this time stamp was read now."""
+        if stamp_s is None:
+            return
+        offset_s = now_s - stamp_s
+        if self._offset_s is None or abs(offset_s - self._offset_s) > MAX_JUMP_S:
+            self._offset_s = offset_s
+        else:
+            self._offset_s = min(offset_s, self._offset_s + DRIFT * (now_s - self._last_s))
+        self._last_s = now_s
+
+    def captured_s(self, stamp_s: float | None, now_s: float) -> float:
+        """Return when the picture with this time stamp would have come without any delay."""
+        if stamp_s is None or self._offset_s is None:
+            return now_s
+        return min(now_s, stamp_s + self._offset_s)

@@ -1,0 +1,192 @@
+"""From packets to frames, with as little decoding as the demand allows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ..demand import Demand
+from ..errors import ImageError
+from ..frame import U8, Frame, i420_size
+from .jpeg_packet import whole_jpeg
+
+MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000
+"""Most that is kept of one group of pictures while idle; beyond it is decoded, without being shown."""
+IDLE_INTERVAL_S = 1.0
+"""While idle at most one key picture is decoded in this time, in seconds."""
+TAIL_PACKETS = 8
+"""In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
+
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
+BT601, LIMITED = 5, 1  # SWS_CS_ITU601, libswscale/swscale.h; AVCOL_RANGE_MPEG
+
+
+class PictureDecoder:
+    """Decodes one stream: motion JPEG never, all else by demand.
+
+    While idle, the packets since the last key picture are kept. As soon as somebody looks they are
+    decoded in one go, so the newest picture is there in milliseconds instead of at the next key
+    picture.
+
+    Args:
+        stream: The stream to decode; used in one thread.
+        source: Name of the view the frames belong to.
+        captured_s: Tells from a time stamp in seconds, or None, when its picture was captured.
+    """
+
+    def __init__(
+        self, stream: VideoStream, *, source: str, captured_s: Callable[[float | None], float]
+    ) -> None:
+        self._source = source
+        self._captured_s = captured_s
+        self._codec = stream.codec_context
+        self._time_base = stream.time_base or Fraction(1, 1000)
+        self._is_jpeg = self._codec.name == "mjpeg"
+        if self._codec.name == "h264" and not self._codec.is_open:
+            self._codec.thread_count = 1  # FFmpeg finds and tells lost slices in a single thread only
+        self._kept: deque[Packet[VideoStream]] = deque()
+        self._kept_bytes = 0
+        self._torn = False  # the decoder's state and the kept packets don't follow on each other
+        self._idle_from_s = float("-inf")
+        self.decoded = 0
+        """Pictures decoded so far."""
+        self.corrupt = 0
+        """Packets and pictures left out because they were broken."""
+
+    @property
+    def full_size_wh(self) -> tuple[int, int] | None:
+        """Width and height in pixels, once known."""
+        size_wh = (self._codec.width, self._codec.height)
+        return size_wh if all(size_wh) else None
+
+    def seconds(self, stamp: int | None) -> float | None:
+        """Return a time stamp of the stream in seconds."""
+        return None if stamp is None else float(stamp * self._time_base)
+
+    @property
+    def behind(self) -> int:
+        """Packets that were kept and not decoded."""
+        return len(self._kept)
+
+    def feed(self, packet: Packet[VideoStream], demand: Demand, now_s: float) -> Frame | None:
+        """Take the next packet.
+
+        Returns:
+            The picture to show now, or None if there is none yet or none is wanted.
+        """
+        if self._is_jpeg:
+            return self._as_it_is(packet)
+        if packet.is_corrupt:
+            self.corrupt += 1
+            return None
+        if packet.is_keyframe:
+            self._torn |= bool(self._kept)
+            self._drop_kept()
+        self._kept.append(packet)
+        self._kept_bytes += packet.size
+        if demand is Demand.ACTIVE:
+            return self.catch_up()
+        if packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
+            self._idle_from_s = now_s
+            return self._key_picture(packet)
+        if len(self._kept) > MAX_KEPT_PACKETS or self._kept_bytes > MAX_KEPT_BYTES:
+            self.catch_up()
+        return None
+
+    def catch_up(self) -> Frame | None:
+        """Decode all that was kept; return the newest picture."""
+        if self._torn:
+            self._codec.flush_buffers()
+            self._torn = False
+        newest, left = None, len(self._kept)
+        hurry = left > TAIL_PACKETS
+        for packet in self._kept:
+            if hurry:
+                self._codec.skip_frame = "NONREF" if left > TAIL_PACKETS else "DEFAULT"
+            left -= 1
+            frames = self._decode(packet)
+            newest = frames[-1] if frames else newest
+        self._drop_kept()
+        return None if newest is None else self._frame(newest)
+
+    def end(self, demand: Demand) -> Frame | None:
+        """Take the end of a recording: return the last picture, which the decoder may hold back."""
+        if self._is_jpeg or demand is not Demand.ACTIVE:
+            return None
+        newest = self.catch_up()
+        frames = self._decode(None)
+        return self._frame(frames[-1]) if frames else newest
+
+    def _as_it_is(self, packet: Packet[VideoStream]) -> Frame | None:
+        try:
+            width, height, jpeg = whole_jpeg(bytes(packet))
+        except ImageError:
+            self.corrupt += 1
+            return None
+        captured_s = self._captured_s(self.seconds(packet.pts))
+        return Frame(width=width, height=height, captured_s=captured_s, source=self._source, jpeg=jpeg)
+
+    def _key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
+        """Decode one picture on its own; the decoder would hold it back until later ones come."""
+        self._codec.flush_buffers()
+        frames = self._decode(packet) + self._decode(None)
+        self._torn = True
+        return self._frame(frames[-1]) if frames else None
+
+    def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
+        try:
+            frames = self._codec.decode(packet)
+        except av.FFmpegError:
+            self.corrupt += 1
+            return []
+        self.decoded += len(frames)
+        good = [frame for frame in frames if not frame.is_corrupt]
+        self.corrupt += len(frames) - len(good)
+        return good
+
+    def _frame(self, decoded: VideoFrame) -> Frame:
+        planes_i420, full_range = to_i420(decoded)
+        return Frame(
+            width=decoded.width,
+            height=decoded.height,
+            captured_s=self._captured_s(self.seconds(decoded.pts)),
+            source=self._source,
+            planes_i420=planes_i420,
+            rotation_deg=-round(decoded.rotation / 90) * 90 % 360,  # FFmpeg counts counterclockwise
+            full_range=full_range,
+        )
+
+    def _drop_kept(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
+
+
+def to_i420(frame: VideoFrame) -> tuple[U8, bool]:
+    """Copy a decoded picture into I420 planes without padding.
+
+    Returns:
+        The planes, as ``Frame.planes_i420`` has them, and whether they span the full range.
+    """
+    full_range = frame.format.name.startswith("yuvj") or frame.color_range == FULL_RANGE
+    if frame.format.is_rgb:
+        full_range = False
+        frame = frame.reformat(format="yuv420p", dst_colorspace=BT601, dst_color_range=LIMITED)
+    elif frame.format.name not in ("yuv420p", "yuvj420p"):
+        same = FULL_RANGE if full_range else LIMITED
+        frame = frame.reformat(format="yuv420p", src_color_range=same, dst_color_range=same)
+    packed, at = np.empty(i420_size(frame.width, frame.height), np.uint8), 0
+    chroma_wh = ((frame.width + 1) // 2, (frame.height + 1) // 2)
+    for plane, (width, height) in zip(
+        frame.planes, ((frame.width, frame.height), chroma_wh, chroma_wh), strict=True
+    ):
+        padded = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        packed[at : at + width * height].reshape(height, width)[:] = padded[:height, :width]
+        at += width * height
+    return packed, full_range
