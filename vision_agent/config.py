@@ -45,7 +45,7 @@ class WorkerOptions:
     agent_name: str = ""
     """Name rooms ask for; empty: every new room gets an agent."""
     load_threshold: float = 0.7
-    """Share of the CPU above which no new room is taken; not used by ``dev``."""
+    """Share of the CPU above which no new room is taken; 1, and ``dev``: every room is taken."""
     drain_s: float = 3600.0
     """How long open rooms may go on after the first stop signal, in seconds; not used by ``dev``."""
     health_host: str = ""

@@ -71,15 +71,20 @@ def make_worker(
     config: Config,
     keys: ServerKeys,
     *,
+    dev: bool,
     executor: JobExecutorType = JobExecutorType.PROCESS,
 ) -> AgentServer:
-    """Return LiveKit's worker with our entrypoint; ``await worker.run()`` starts it.
+    """Return LiveKit's worker with our entrypoint; ``await worker.run(devmode=dev)`` starts it.
 
     Args:
         config: What the agents in the rooms are like.
         keys: The server to work for.
+        dev: Take every room, however busy the machine is.
         executor: Where a room's job runs: in a process of its own, or a thread of this one.
     """
+    threshold = config.worker.load_threshold
+    # a server keeps rooms from a worker that reports 0.7 or more, whatever its own threshold says
+    takes_all = dev or threshold == 1
     worker = AgentServer(
         ws_url=keys.url,
         api_key=keys.api_key,
@@ -87,12 +92,17 @@ def make_worker(
         job_executor_type=executor,
         initialize_process_timeout=60,  # a slow board imports for longer than the default 10 s
         preload_modules=[__name__],
-        load_threshold=ServerEnvOption(dev_default=math.inf, prod_default=config.worker.load_threshold),
+        load_threshold=ServerEnvOption(dev_default=math.inf, prod_default=threshold),
+        load_fnc=_no_load if takes_all else None,
         host=config.worker.health_host,
         port=ServerEnvOption(dev_default=0, prod_default=config.worker.health_port),
     )
     worker.rtc_session(partial(entrypoint, config=config), agent_name=config.worker.agent_name)
     return worker
+
+
+def _no_load() -> float:
+    return 0.0
 
 
 async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) -> None:
@@ -128,7 +138,7 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
     async with open_model(config.agent.model):
         pass  # a wrong name or a missing key stops the start, not the first room
     await check_server(keys)
-    worker = make_worker(config, keys)
+    worker = make_worker(config, keys, dev=dev)
     with stop_signals() as asked:
         running = asyncio.create_task(worker.run(devmode=dev), name="worker")
         try:

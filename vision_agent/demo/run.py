@@ -45,7 +45,9 @@ async def run_demo(config: Config, *, port: int = 0, announce: Callable[[str], N
             Site(server, model=config.agent.model, agent_name=AGENT_NAME, port=port) as site,
         ):
             # threads, not processes: nothing to leave behind, and a room opens at once
-            worker = make_worker(replace(config, worker=local), server.keys, executor=JobExecutorType.THREAD)
+            worker = make_worker(
+                replace(config, worker=local), server.keys, dev=True, executor=JobExecutorType.THREAD
+            )
             registered = asyncio.Event()
             worker.once("worker_registered", lambda *_: registered.set())
             stop = asyncio.create_task(asked.get(), name="demo: signal")

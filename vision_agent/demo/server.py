@@ -47,7 +47,7 @@ class LocalServer:
         raise ServerError(f"livekit-server ended {TRIES} times as soon as it was started")
 
     async def _start(self, binary: Path) -> bool:
-        port, tcp_port = _free_ports(2)
+        port = _free_port()
         self.url = f"ws://127.0.0.1:{port}"
         config = {
             "port": port,
@@ -55,7 +55,7 @@ class LocalServer:
             "keys": {self.api_key: self.api_secret},
             "logging": {"level": "error"},
             "rtc": {
-                "tcp_port": tcp_port,
+                "tcp_port": 0,  # no media over TCP: that would listen on all interfaces
                 "port_range_start": 40000,
                 "port_range_end": 49999,
                 "node_ip": "127.0.0.1",
@@ -137,12 +137,7 @@ def find_binary() -> Path:
     return binary
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -64,7 +65,9 @@ class Site:
             await web.TCPSite(self._runner, HOST, self._port).start()
         except OSError as error:
             await self._runner.cleanup()
-            raise ServerError(f"port {self._port} of {HOST} can't be used: {error.strerror}") from error
+            reason = os.strerror(error.errno or 0).lower()
+            way_out = "choose another with --port"
+            raise ServerError(f"port {self._port} of {HOST} can't be used: {reason}; {way_out}") from error
         port = self._runner.addresses[0][1]
         self.url = f"http://{HOST}:{port}"
         self._names = frozenset({f"{HOST}:{port}", f"localhost:{port}"})

@@ -45,6 +45,7 @@ export class Chat {
     const caption = make("figcaption", { textContent: words });
     const image = make("img", { src: url, alt: words, onload: () => this.#follow() });
     const open = make("button", { type: "button", title: "Show it large", onclick: () => enlarge(url, caption) }, image);
+    image.onerror = () => open.remove(); // no picture: the words are what is left
     this.add(make("figure", { className: `picture ${mine ? "mine" : "theirs"}` }, open, caption));
     return caption;
   }

@@ -111,7 +111,7 @@ export class Pictures {
               this.#showAttached();
             },
           },
-          make("img", { src: each.url, alt: "" }),
+          make("img", { src: each.url, alt: "", onerror: (event) => event.target.replaceWith(each.file.name) }),
         ),
       ),
     );
@@ -143,7 +143,7 @@ function describe({ view, time, size, turn, boxes, ...rest }) {
   const seen = time && !Number.isNaN(Date.parse(time)) ? `seen ${new Date(time).toLocaleTimeString()}` : time;
   const others = Object.entries(rest).map(([name, value]) => `${name}: ${value}`);
   return (
-    [view, seen, size?.replace("x", " × "), turn && `question ${turn}`, ...others].filter(Boolean).join(" · ") ||
+    [view, seen, size?.replace("x", "\u00a0×\u00a0"), turn && `question ${turn}`, ...others].filter(Boolean).join(" · ") ||
     "a picture from the agent"
   );
 }
