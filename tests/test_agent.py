@@ -131,7 +131,7 @@ async def test_a_camera_that_goes_away_is_told_and_its_old_picture_is_not_shown(
         ("nowhere://x", "unknown kind"),
         ("testcard://?size=big", "size=1280x720"),
         ("testcard://?colour=red", "colour"),
-        ("testcard://?fps=0", "fps 0"),
+        ("testcard://?fps=0", "fps = 0"),
         ("testcard://?size=8x8", "8x8"),
     ],
 )
