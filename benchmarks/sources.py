@@ -160,21 +160,21 @@ def main() -> int:
                 how: measured(how, str(clip), args.seconds if how != "opencv" or clip is h264 else 3.5)
                 for how in ("IDLE", "ACTIVE", "opencv")
             }
-        figures = {}
+        live: dict[str, Any] = {}
         for how in ("IDLE", "ACTIVE", "opencv"):
             with served(h264) as uri:
                 if uri is not None:
-                    figures[how] = measured(how, uri, args.seconds)
-        if figures:
-            report["cases"]["h264 rtsp"] = figures
+                    live[how] = measured(how, uri, args.seconds)
+        if live:
+            report["cases"]["h264 rtsp"] = live
     missed = False
-    for name, figures in report["cases"].items():
-        idle, theirs = figures["IDLE"]["cpu_percent"], figures["opencv"]["cpu_percent"]
-        figures["met"] = idle <= MAX_PERCENT[name] and idle <= theirs / 5
-        missed |= not figures["met"]
+    for name, case in report["cases"].items():
+        idle, theirs = case["IDLE"]["cpu_percent"], case["opencv"]["cpu_percent"]
+        case["met"] = idle <= MAX_PERCENT[name] and idle <= theirs / 5
+        missed |= not case["met"]
         print(
-            f"{name:11} idle {idle:5.2f} %  active {figures['ACTIVE']['cpu_percent']:5.2f} %  "
-            f"cv2 {theirs:5.2f} %  current after {figures['IDLE']['current_after_ms']:6.1f} ms"
+            f"{name:11} idle {idle:5.2f} %  active {case['ACTIVE']['cpu_percent']:5.2f} %  "
+            f"cv2 {theirs:5.2f} %  current after {case['IDLE']['current_after_ms']:6.1f} ms"
         )
     print(json.dumps(report))
     if args.json is not None:

@@ -132,7 +132,7 @@ async def test_a_camera_that_goes_away_is_told_and_its_old_picture_is_not_shown(
         ("testcard://?size=big", "size=1280x720"),
         ("testcard://?colour=red", "colour"),
         ("testcard://?fps=0", "fps = 0"),
-        ("testcard://?size=8x8", "8x8"),
+        ("testcard://?size=8x8", "from 16 to 16384 pixels"),
     ],
 )
 def test_a_bad_uri_is_named(uri: str, said: str) -> None:

@@ -20,7 +20,7 @@ from vision_agent.sources.testcard import render
 from vision_agent.watcher import Watcher
 
 from .clips import BASE_S, second_in, write_clip
-from .watching import opened, until, watched
+from .watching import opened, seen_again, until, watched
 
 
 @asynccontextmanager
@@ -145,8 +145,7 @@ async def test_a_camera_that_falls_silent_is_told_and_seen_again() -> None:
             camera.talking.clear()
             await until(lambda: "no data came for 0.7 s" in (watcher.problem() or ""))
             camera.talking.set()
-            frame = await watcher.fresh(max_age_s=0.3, max_wait_s=5)
-            assert frame is not None and camera.is_right(frame)
+            assert camera.is_right(await seen_again(watcher, max_age_s=0.3, within_s=5))
         finally:
             await watcher.aclose()
 

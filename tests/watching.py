@@ -12,6 +12,7 @@ from pathlib import Path
 from vision_agent import Frame, FrameSource, open_source
 from vision_agent.demand import DemandAware
 from vision_agent.sources.capture import CaptureSource
+from vision_agent.watcher import Watcher
 
 
 class Latest:
@@ -60,3 +61,12 @@ async def until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < deadline_s, "it did not come true in time"
         await asyncio.sleep(0.01)
+
+
+async def seen_again(watcher: Watcher, *, max_age_s: float, within_s: float) -> Frame:
+    """Look until there is a fresh picture; a turn would be told of the failure meanwhile."""
+    deadline_s = time.monotonic() + within_s
+    while (frame := await watcher.fresh(max_age_s=max_age_s, max_wait_s=0.1)) is None:
+        assert time.monotonic() < deadline_s, f"not seen again: {watcher.problem()}"
+        await asyncio.sleep(0.01)
+    return frame

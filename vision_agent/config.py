@@ -26,6 +26,8 @@ Section = TypeVar("Section")
 CONFIG_VARIABLE = "VISION_AGENT_CONFIG"
 """Environment variable that names the config file where no argument does."""
 SERVER_VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+ENVIRONMENT: Mapping[str, str] = os.environ
+"""The process's environment, for the modules that are to be told of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class ServerKeys:
     """The key's secret."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> ServerKeys:
+    def from_environment(cls, environment: Mapping[str, str] = ENVIRONMENT) -> ServerKeys:
         """Read ``LIVEKIT_URL``, ``LIVEKIT_API_KEY`` and ``LIVEKIT_API_SECRET``.
 
         Raises:
@@ -114,7 +116,7 @@ def load_config(path: Path | None = None) -> Config:
         ConfigError: The file can't be read, or has an unknown key or a value that can't be used.
     """
     if path is None:
-        named = os.environ.get(CONFIG_VARIABLE)
+        named = ENVIRONMENT.get(CONFIG_VARIABLE)
         if not named:
             return Config()
         path = Path(named)

@@ -16,7 +16,7 @@ from livekit.agents import llm
 from packaging.requirements import Requirement
 
 from . import context
-from .config import CONFIG_VARIABLE, SERVER_VARIABLES, Config, ServerKeys, load_config
+from .config import CONFIG_VARIABLE, ENVIRONMENT, SERVER_VARIABLES, Config, ServerKeys, load_config
 from .demo.server import find_binary
 from .errors import VisionAgentError
 from .frame import Frame
@@ -45,7 +45,7 @@ async def diagnose(
     *,
     config_path: Path | None = None,
     model: str | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] = ENVIRONMENT,
 ) -> list[Finding]:
     """Check everything, the parts that take time side by side.
 
@@ -183,7 +183,7 @@ def cameras(
 
 
 def _config(path: Path | None) -> tuple[Finding, Config]:
-    named = path or os.environ.get(CONFIG_VARIABLE)
+    named = path or ENVIRONMENT.get(CONFIG_VARIABLE)
     try:
         config = load_config(path)
     except VisionAgentError as error:
