@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from livekit import rtc
 from livekit.agents import AgentSession
@@ -85,30 +86,41 @@ async def server() -> AsyncIterator[LocalServer]:
         yield running
 
 
-async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalServer) -> None:
-    model, results = ListeningLLM(), asyncio.Queue[dict[str, Any]]()
-    reading: set[asyncio.Task[None]] = set()
+class Sender:
+    """Sends pictures, and reads the answers."""
 
-    def on_result(reader: rtc.TextStreamReader, identity: str) -> None:
+    def __init__(self, room: rtc.Room) -> None:
+        self.room = room
+        self.results = asyncio.Queue[dict[str, Any]]()
+        self._reading: set[asyncio.Task[None]] = set()
+        room.register_text_stream_handler("images.result", self._on_result)
+
+    def _on_result(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:
-            results.put_nowait(json.loads(await reader.read_all()))
+            self.results.put_nowait(json.loads(await reader.read_all()))
 
         task = asyncio.create_task(read())
-        reading.add(task)
-        task.add_done_callback(reading.discard)
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
 
-    async def send(data: bytes, name: str, mime_type: str, caption: str = "") -> dict[str, Any]:
-        await alice.local_participant.send_bytes(
+    async def send(self, data: bytes, name: str, mime_type: str, caption: str = "") -> dict[str, Any]:
+        await self.room.local_participant.send_bytes(
             data, name=name, mime_type=mime_type, topic="images", attributes={"caption": caption}
         )
-        return await asyncio.wait_for(results.get(), 10)
+        return await self.answer()
 
+    async def answer(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.results.get(), 20)
+
+
+async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalServer) -> None:
+    model = ListeningLLM()
     async with joined(server, "agent") as room, joined(server, "alice") as alice:
-        alice.register_text_stream_handler("images.result", on_result)
+        sender = Sender(alice)
         async with Vision.for_room(room) as vision, AgentSession[Any](llm=model) as session:
             await session.start(VisionAgent(vision=vision))
             for format in FORMATS:
-                result = await send(file_of(format), f"card.{format}", "text/plain", f"a {format}")
+                result = await sender.send(file_of(format), f"card.{format}", "text/plain", f"a {format}")
                 assert result["accepted"], result
                 assert codes(await ask(session)) == [1_700_000_000]
                 assert images_in(model.requests[-1])[-1].startswith("data:image/jpeg;base64,")
@@ -119,9 +131,9 @@ async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalSe
                 (file_of("JPEG")[:3000], "broken"),
                 (bomb(), "pixels"),
             ):
-                result = await send(data, "fine.png", "image/png")
+                result = await sender.send(data, "fine.png", "image/png")
                 assert not result["accepted"] and said in result["reason"]
-            result = await send(bytes(50_000_000), "large.png", "image/png")
+            result = await sender.send(bytes(50_000_000), "large.png", "image/png")
             assert not result["accepted"] and "10000000" in result["reason"]
             burst = [
                 alice.local_participant.send_bytes(
@@ -130,7 +142,7 @@ async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalSe
                 for n in range(20)
             ]
             await asyncio.gather(*burst)
-            answers = [await asyncio.wait_for(results.get(), 20) for _ in range(20)]
+            answers = [await sender.answer() for _ in range(20)]
             assert {answer["name"] for answer in answers} == {str(n) for n in range(20)}
             writer = await alice.local_participant.stream_bytes(
                 "half.png", topic="images", total_size=100_000
@@ -138,3 +150,21 @@ async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalSe
             await writer.write(bytes(20_000))
             await alice.disconnect()
             assert set(codes(await ask(session))) == {1_700_000_000}
+
+
+async def test_a_file_without_end_is_refused_and_takes_no_memory(server: LocalServer) -> None:
+    process, chunk = psutil.Process(), bytes(15_000)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        sender = Sender(alice)
+        async with Vision.for_room(room) as vision, AgentSession[Any](llm=ListeningLLM()) as session:
+            await session.start(VisionAgent(vision=vision))
+            assert (await sender.send(file_of("PNG"), "card.png", "image/png"))["accepted"]
+            before = process.memory_info().rss
+            writer = await alice.local_participant.stream_bytes("endless.png", topic="images")
+            for _ in range(2_500):  # 37 MB, and no word of it before
+                await writer.write(chunk)
+            await writer.aclose()
+            result = await sender.answer()
+            assert not result["accepted"] and "more than 10000000 bytes received" in result["reason"]
+            assert process.memory_info().rss - before < 25_000_000
+            assert (await sender.send(file_of("PNG"), "card.png", "image/png"))["accepted"]

@@ -95,7 +95,7 @@ def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None)
     content = llm.ImageContent(image=image.data_url(), mime_type=image.mime_type)
     line = f"[a picture the user sent: {caption}]" if caption else "[a picture the user sent]"
     pictures = {content.id: {"line": line, "view": caption or "upload", "taken_s": taken_s}}
-    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0}}
+    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "sent"}}
     return llm.ChatMessage(role="user", content=[content], extra=extra)
 
 
@@ -104,7 +104,7 @@ def given(content: llm.ImageContent, name: str) -> llm.ChatMessage:
     clean = "".join(char for char in name if char.isprintable() and char not in "[]")[:120]
     line = f"[a picture given at the start: {clean}]"
     pictures = {content.id: {"line": line, "view": clean, "taken_s": None}}
-    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "given": True}}
+    extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "given"}}
     return llm.ChatMessage(role="user", content=[content], extra=extra)
 
 
@@ -142,7 +142,7 @@ def decay(items: Iterable[Any], *, max_images: int) -> None:
     """
     left = max_images
     for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
-        if message.extra[EXTRA_KEY].get("given"):
+        if message.extra[EXTRA_KEY].get("kind") == "given":
             continue
         pictures = message.extra[EXTRA_KEY]["pictures"]
         for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in pictures]:
@@ -162,10 +162,17 @@ def render(chat_ctx: llm.ChatContext) -> llm.ChatContext:
 
 
 def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
-    """Return the user message this request answers, or None if it answers none."""
+    """Return the user message this request answers, or None if it answers none.
+
+    A picture that was sent or given is no question: one that arrives behind the question, before it
+    is answered, must not take its place.
+    """
     for item in reversed(chat_ctx.items):
         if isinstance(item, llm.ChatMessage) and item.role in ("user", "assistant"):
-            return item if item.role == "user" else None
+            if item.role == "assistant":
+                return None
+            if not (is_bound(item) and "kind" in item.extra[EXTRA_KEY]):
+                return item
     return None
 
 

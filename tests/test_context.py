@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from livekit.agents import llm
+
+from vision_agent import EncodedImage, View, context
+
+CARD = EncodedImage(data=b"card", mime_type="image/jpeg", width=4, height=3)
+
+
+def view(name: str = "desk", age_s: float = 0.08) -> View:
+    return View(name=name, image=CARD, age_s=age_s, taken_s=1_700_000_000.0)
+
+
+def question(text: str = "What is that?") -> llm.ChatMessage:
+    return llm.ChatMessage(role="user", content=[text])
+
+
+def parts(message: llm.ChatMessage) -> list[str]:
+    return [part if isinstance(part, str) else "<picture>" for part in message.content]
+
+
+def test_the_line_beside_a_picture_is_in_the_request_only() -> None:
+    message = question()
+    context.bind(message, [view(), View(name="door", image=None, age_s=None, problem="it is muted")])
+    chat_ctx = llm.ChatContext([message])
+    (shown,) = context.render(chat_ctx).messages()
+    assert parts(shown) == [
+        "What is that?",
+        "[desk, seen 80 ms before this question]",
+        "<picture>",
+        "[no picture from door: it is muted]",
+    ]
+    assert parts(message) == ["What is that?", "<picture>"] and message.text_content == "What is that?"
+
+
+def test_a_message_is_bound_once() -> None:
+    message = question()
+    context.bind(message, [view()])
+    context.bind(message, [view(), view("door")])
+    assert parts(message).count("<picture>") == 1
+
+
+def test_a_picture_sent_behind_a_question_does_not_take_its_place() -> None:
+    asked, chat_ctx = question(), llm.ChatContext.empty()
+    chat_ctx.items = [asked, context.uploaded(CARD, "a leaf")]
+    assert context.turn_to_bind(chat_ctx) is asked
+    answer = llm.ChatMessage(role="assistant", content=["A cup."])
+    chat_ctx.items = [asked, answer, context.uploaded(CARD, "a leaf")]
+    assert context.turn_to_bind(chat_ctx) is None  # nobody asked since
+
+
+def test_old_pictures_become_a_line_and_given_ones_stay() -> None:
+    given = context.given(llm.ImageContent(image=CARD.data_url()), "plan.png")
+    asked = [question(f"{number}?") for number in range(4)]
+    for number, message in enumerate(asked):
+        context.bind(message, [view()], turn=number + 1)
+    sent = context.uploaded(CARD, "a leaf")
+    chat_ctx = llm.ChatContext([given, *asked, sent])
+    context.decay(chat_ctx.items, max_images=3)
+    rendered = context.render(chat_ctx).messages()
+    assert ["<picture>" in parts(message) for message in rendered] == [True, False, False, True, True, True]
+    assert context.DROPPED_LINE in parts(rendered[1])
+    assert [each.turn for each in context.shown(chat_ctx.items)] == [0, 4, 3, 0]
+
+
+def test_the_same_turn_heard_twice_holds_the_same_picture() -> None:
+    early, late = question(), question()
+    context.bind(early, [view()])
+    context.share(early, late)
+    assert late.content[1] is early.content[1] and late.extra == early.extra
