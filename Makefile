@@ -5,7 +5,7 @@ STAMP := .venv/.synced
 SERVER_VERSION := 1.11.0
 SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
 
-.PHONY: setup server rtsp-server page demo test check format bench
+.PHONY: setup server rtsp-server browser page demo test check format bench
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -59,7 +59,16 @@ rtsp-server:
 	    gstreamer1.0-plugins-bad >/dev/null; } \
 	|| echo "==> without GStreamer's RTSP server the RTSP tests are skipped: install gir1.2-gst-rtsp-server-1.0"
 
-test: setup server rtsp-server page
+# Chromium, for the test of the page in a real browser; without it that test is skipped
+browser:
+	@command -v chromium >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "==> installing Chromium for the test of the page" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	    chromium >/dev/null; } \
+	|| echo "==> without Chromium the page's test is skipped: install chromium"
+
+test: setup server rtsp-server browser page
 	.venv/bin/python -m pytest
 
 check: setup

@@ -1,9 +1,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from blockbuster import blockbuster_ctx
+
+MAY_BLOCK = {  # at the start or on the side, where no picture waits
+    "vision_agent/bench/command.py": {"bench"},
+    "vision_agent/demo/server.py": {"find_binary"},
+    "vision_agent/doctor.py": {"diagnose", "cameras", "model_of", "_config"},
+    "vision_agent/models/__init__.py": {"open_model"},
+    "vision_agent/sources/uri.py": {"build"},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Files, sockets, locks and sleeps of the package on the event loop raise ``BlockingError``."""
+    with blockbuster_ctx(scanned_modules="vision_agent") as guard:
+        for function in guard.functions.values():
+            for path, names in MAY_BLOCK.items():
+                function.can_block_in(path, names)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from livekit.agents import llm
 from .image import EncodedImage
 
 EXTRA_KEY = "vision_agent"
+MAX_NAME_CHARS = 200
+"""Most that is shown of a name or a caption."""
 DROPPED_LINE = "[an earlier picture, no longer shown]"
 
 
@@ -36,10 +38,11 @@ class View:
 
     def line(self) -> str:
         """Return the one line the model reads beside the picture."""
+        name = _plain(self.name)
         if self.image is None:
-            return f"[no picture from {self.name}: {self.problem or 'not available'}]"
+            return f"[no picture from {name}: {_plain(self.problem or 'not available')}]"
         age_ms = 0.0 if self.age_s is None else self.age_s * 1000
-        return f"[{self.name}, seen {age_ms:.0f} ms before this question]"
+        return f"[{name}, seen {age_ms:.0f} ms before this question]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,7 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
             mime_type=view.image.mime_type,
             inference_detail="low" if detail == "low" else "high" if detail == "high" else "auto",
         )
-        pictures[content.id] = {"line": view.line(), "view": view.name, "taken_s": view.taken_s}
+        pictures[content.id] = {"line": view.line(), "view": _plain(view.name), "taken_s": view.taken_s}
         message.content.append(content)
     if not pictures and not notes:
         notes.append("[no picture: there is no camera]")
@@ -93,6 +96,7 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
 def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None) -> llm.ChatMessage:
     """Return a user message that holds a picture somebody sent, with its line."""
     content = llm.ImageContent(image=image.data_url(), mime_type=image.mime_type)
+    caption = _plain(caption)
     line = f"[a picture the user sent: {caption}]" if caption else "[a picture the user sent]"
     pictures = {content.id: {"line": line, "view": caption or "upload", "taken_s": taken_s}}
     extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "sent"}}
@@ -101,7 +105,7 @@ def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None)
 
 def given(content: llm.ImageContent, name: str) -> llm.ChatMessage:
     """Return a user message that holds a picture given at the start; ``decay`` leaves it alone."""
-    clean = "".join(char for char in name if char.isprintable() and char not in "[]")[:120]
+    clean = _plain(name)
     line = f"[a picture given at the start: {clean}]"
     pictures = {content.id: {"line": line, "view": clean, "taken_s": None}}
     extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "given"}}
@@ -174,6 +178,11 @@ def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
             if not (is_bound(item) and "kind" in item.extra[EXTRA_KEY]):
                 return item
     return None
+
+
+def _plain(text: str) -> str:
+    """Make one short line of what somebody else wrote, so that it can't pass for a line of ours."""
+    return "".join(char for char in text if char.isprintable() and char not in "[]")[:MAX_NAME_CHARS].strip()
 
 
 def _rendered(message: llm.ChatMessage) -> llm.ChatMessage:

@@ -24,6 +24,8 @@ TEXT = re.compile(r"\b(text|words?|read|written|writing|say|says|sign|label)\b")
 MARK = re.compile(r"\b(show me|mark|point (at|to|out)|where|highlight|outline|circle|annotate|draw)\b")
 CHANGE = re.compile(r"chang|differ|mov(e|ed|ing)\b")
 START = re.compile(r"\b(start|beginning|given|first|initial|reference)\b")
+VIEW = re.compile(r"\[(.+), seen \d+ ms before this question\]")
+"""The line beside the picture of a view."""
 GIVEN = "[a picture given at the start"
 """How the line beside a picture of the initial context begins."""
 
@@ -89,7 +91,8 @@ def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.Fu
             if message.role != "user":
                 break
             asked.insert(0, message)
-    pictures = [picture for message in asked for picture in _pictures(message)]
+    named = [pair for message in asked for pair in _named_pictures(message)]
+    pictures = [picture for _, picture in named]
     closed = sum(_is_address(part) for message in asked for part in message.content)
     said = [f"I can't open addresses, so I don't see {closed} of the pictures given."] if closed else []
     if not pictures:
@@ -100,7 +103,9 @@ def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.Fu
         return _change((earlier + pictures)[-2:])
     if can_mark and asked is not given and MARK.search(question):
         return _mark(question, (_pictures(users[-1]) or pictures)[-1])
-    return " ".join([*(_describe(question, picture) for picture in pictures), *said])
+    if len(named) == 1:
+        return " ".join([_describe(question, pictures[0]), *said])
+    return " ".join([*(f"{name}: {_describe(question, picture)}" for name, picture in named), *said])
 
 
 def _is_address(part: llm.ChatContent) -> bool:
@@ -173,8 +178,15 @@ def _change(pictures: list[U8]) -> str:
 
 
 def _pictures(message: llm.ChatMessage) -> list[U8]:
-    decoded = []
+    return [picture for _, picture in _named_pictures(message)]
+
+
+def _named_pictures(message: llm.ChatMessage) -> list[tuple[str, U8]]:
+    """Decode a message's pictures; each is named by the line before it."""
+    decoded, line = [], ""
     for part in message.content:
+        if isinstance(part, str):
+            line = part
         if not isinstance(part, llm.ImageContent) or not isinstance(part.image, str):
             continue
         try:
@@ -183,5 +195,13 @@ def _pictures(message: llm.ChatMessage) -> list[U8]:
             continue
         bgr = cv2.imdecode(np.frombuffer(packet, np.uint8), cv2.IMREAD_COLOR) if packet else None
         if bgr is not None:
-            decoded.append(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8))
+            decoded.append((_name(line), np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)))
     return decoded
+
+
+def _name(line: str) -> str:
+    """Say which picture it is, from the line before it."""
+    if line.startswith(GIVEN):
+        return "The picture given at the start"
+    view = VIEW.fullmatch(line)
+    return f"{view[1][0].upper()}{view[1][1:]}" if view else "The picture you sent"

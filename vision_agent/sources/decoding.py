@@ -19,8 +19,9 @@ from .jpeg_packet import whole_jpeg
 
 MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000
 """Most that is kept of one group of pictures while idle; beyond it is decoded, without being shown."""
-IDLE_INTERVAL_S = 1.0
-"""While idle at most one key picture is decoded in this time, in seconds."""
+IDLE_INTERVAL_S = 0.8
+"""While idle at most one key picture is decoded in this time, in seconds: below the common second between
+two, so that one that comes a little early is not left out."""
 TAIL_PACKETS = 8
 """In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
 
