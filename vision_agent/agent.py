@@ -26,7 +26,8 @@ class VisionAgent(Agent):
     """Binds the current view to each user turn, spoken or typed, once.
 
     Args:
-        vision: The eyes; opened and closed by the caller.
+        vision: The eyes. Unless the caller has opened them, they are opened when the agent enters a
+            session and closed when it leaves.
         instructions: What the model is told at the start.
         chat_ctx: Initial context, with pictures if wanted.
         tools: The user's own tools, beside ``annotate``.
@@ -56,9 +57,13 @@ class VisionAgent(Agent):
         self._speaking = False
         self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
         self._uploads: Uploads | None = None
+        self._opened_vision = False
 
     async def on_enter(self) -> None:
         """Look when the user speaks; in a room, begin to take uploads."""
+        if not self._vision.is_open:
+            self._vision.open()
+            self._opened_vision = True
         self.session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._uploads = Uploads(
@@ -76,6 +81,9 @@ class VisionAgent(Agent):
         uploads, self._uploads = self._uploads, None
         if uploads is not None:
             await uploads.aclose()
+        if self._opened_vision:
+            self._opened_vision = False
+            await self._vision.aclose()
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         """Bind the picture a preemptive request already showed, or a new one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -17,8 +18,16 @@ from .sources import FrameSource, open_source
 from .sources.track import TrackSource
 
 
+class _State(enum.Enum):
+    UNOPENED = "was not opened"
+    OPENED = "is open already"
+    CLOSED = "was closed"
+
+
 class Vision:
     """The eyes: an async context manager over the views of one source or of a room.
+
+    Opened once, with ``async with`` or by the first ``VisionAgent`` that uses it.
 
     Args:
         source: A source, or a URI for ``open_source``; None for the views of a room.
@@ -34,6 +43,7 @@ class Vision:
         self._room_views: RoomViews | None = None
         self._eyes: list[Eye] = []
         self._holds = 0
+        self._state = _State.UNOPENED
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
         if source is not None:
             self._add(open_source(source) if isinstance(source, str) else source)
@@ -48,10 +58,7 @@ class Vision:
 
     async def __aenter__(self) -> Vision:
         """Begin to watch."""
-        if self._room_views is not None:
-            self._room_views.start()
-        for eye in self._eyes:
-            eye.start()
+        self.open()
         return self
 
     async def __aexit__(
@@ -60,8 +67,28 @@ class Vision:
         """Close everything."""
         await self.aclose()
 
+    def open(self) -> None:
+        """Begin to watch, on the running event loop.
+
+        Raises:
+            RuntimeError: It was opened before.
+        """
+        if self._state is not _State.UNOPENED:
+            raise RuntimeError(f"this Vision {self._state.value}: make a new one")
+        self._state = _State.OPENED
+        if self._room_views is not None:
+            self._room_views.start()
+        for eye in self._eyes:
+            eye.start()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it watches now."""
+        return self._state is _State.OPENED
+
     async def aclose(self) -> None:
         """Stop watching and let go of every source; may be called twice."""
+        self._state = _State.CLOSED
         if self._room_views is not None:
             self._room_views.stop()
         for eye in self._eyes:
