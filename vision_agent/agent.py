@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterable, Sequence
+from typing import Any
 
-from livekit.agents import Agent, FlushSentinel, ModelSettings, UserStateChangedEvent, llm
+from livekit.agents import (
+    Agent,
+    ConversationItemAddedEvent,
+    FlushSentinel,
+    ModelSettings,
+    UserStateChangedEvent,
+    llm,
+)
 
 from . import context
 from .image import EncodedImage
 from .output import PictureOutput, RoomOutput
+from .realtime import RealtimeFeed
 from .tools import annotate_tool
 from .uploads import UploadLimits, Uploads
 from .vision import Vision
@@ -48,7 +57,7 @@ class VisionAgent(Agent):
     ) -> None:
         if output is None and vision.room is not None:
             output = RoomOutput(vision.room)
-        own = [annotate_tool(lambda: self._shown, output)] if output is not None else []
+        own = [annotate_tool(self._seen, output)] if output is not None else []
         super().__init__(instructions=instructions, chat_ctx=chat_ctx, tools=[*own, *tools])
         self._vision = vision
         self._shown: list[context.Shown] = []  # the pictures of the last request
@@ -58,12 +67,18 @@ class VisionAgent(Agent):
         self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
         self._uploads: Uploads | None = None
         self._opened_vision = False
+        self._feed: RealtimeFeed | None = None  # with a realtime model only
 
     async def on_enter(self) -> None:
         """Look when the user speaks; in a room, begin to take uploads."""
         if not self._vision.is_open:
             self._vision.open()
             self._opened_vision = True
+        realtime = self._realtime_session()
+        if realtime is not None:
+            self._feed = RealtimeFeed(self._vision, push=realtime.push_video, tell=self._tell)
+            self._feed.start()
+            self.session.on("conversation_item_added", self._on_item)
         self.session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._uploads = Uploads(
@@ -78,6 +93,10 @@ class VisionAgent(Agent):
         """End the uploads, look no longer."""
         self.session.off("user_state_changed", self._on_user_state)
         self._speech(False)
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            self.session.off("conversation_item_added", self._on_item)
+            await feed.aclose()
         uploads, self._uploads = self._uploads, None
         if uploads is not None:
             await uploads.aclose()
@@ -87,6 +106,8 @@ class VisionAgent(Agent):
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         """Bind the picture a preemptive request already showed, or a new one."""
+        if self._feed is not None:  # a realtime model has seen it already
+            return
         early, self._early = self._early, None
         if early is not None and _words(early) == _words(new_message):
             context.share(early, new_message)
@@ -105,6 +126,29 @@ class VisionAgent(Agent):
         async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
             yield chunk
 
+    def _realtime_session(self) -> llm.RealtimeSession[Any] | None:
+        try:
+            return self.realtime_llm_session
+        except RuntimeError:  # a model that is asked turn by turn
+            return None
+
+    def _seen(self) -> list[context.Shown]:
+        return self._shown if self._feed is None else self._feed.shown()
+
+    def _on_item(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if self._feed is None or not isinstance(item, llm.ChatMessage) or item.role != "user":
+            return
+        if not self._speaking:  # typed: the model is asked as soon as this returns
+            self._feed.typed()
+            self._vision.hold()
+            self._vision.release()
+
+    async def _tell(self, line: str) -> None:
+        chat_ctx = self.chat_ctx.copy()
+        chat_ctx.add_message(role="user", content=line)
+        await self.update_chat_ctx(chat_ctx)
+
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
         self._speech(event.new_state == "speaking")
 
@@ -114,6 +158,8 @@ class VisionAgent(Agent):
         elif self._speaking and not speaking:
             self._vision.release()
         self._speaking = speaking
+        if self._feed is not None:
+            self._feed.speech(speaking)
 
     async def _accept(self, image: EncodedImage, caption: str) -> None:
         chat_ctx = self.chat_ctx.copy()

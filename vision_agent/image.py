@@ -79,14 +79,7 @@ def encode_jpeg(
         frame = Frame.from_video_frame(frame, captured_s=0.0)
     if frame.jpeg is not None:
         return _from_packet(frame, frame.jpeg, max_side_px, quality)
-    width, height = fit_within((frame.width, frame.height), max_side_px)
-    chroma_wh = ((width + 1) // 2, (height + 1) // 2)
-    y, u, v = frame.planes()
-    small = (
-        scale_down(y, (width, height)),
-        scale_down_chroma(u, chroma_wh),
-        scale_down_chroma(v, chroma_wh),
-    )
+    small = _scaled(frame, fit_within((frame.width, frame.height), max_side_px))
     if not frame.full_range:
         small = to_full_range(*small)
     y, u, v = (np.ascontiguousarray(turn(plane, frame.rotation_deg)) for plane in small)
@@ -99,12 +92,42 @@ def encode_jpeg(
     return EncodedImage(data=data, mime_type="image/jpeg", width=width, height=height)
 
 
+def fit_frame(frame: Frame, *, max_side_px: int) -> Frame:
+    """Scale down, for a model that takes frames: upright limited-range I420, never scaled up.
+
+    Raises:
+        ImageError: ``max_side_px`` is below 1, or the frame can't be read.
+    """
+    fitted_wh = fit_within((frame.width, frame.height), max_side_px)
+    if frame.jpeg is not None or frame.full_range:
+        packet = frame.jpeg
+        rgb = frame.to_rgb() if packet is None else decode_jpeg(packet, min_size_wh=fitted_wh)
+        if packet is not None:
+            rgb = turn(rgb, frame.rotation_deg)
+        upright = scale_down(rgb, fit_within((rgb.shape[1], rgb.shape[0]), max_side_px))
+        return Frame.from_rgb(np.ascontiguousarray(upright), captured_s=frame.captured_s, source=frame.source)
+    small = [turn(plane, frame.rotation_deg) for plane in _scaled(frame, fitted_wh)]
+    return Frame(
+        width=small[0].shape[1],
+        height=small[0].shape[0],
+        captured_s=frame.captured_s,
+        source=frame.source,
+        planes_i420=np.concatenate([plane.reshape(-1) for plane in small]),
+    )
+
+
 def encode_rgb(rgb: U8, *, max_side_px: int, quality: int = DEFAULT_QUALITY) -> EncodedImage:
     """Scale down and compress an RGB array of shape ``(h, w, 3)``, uint8."""
     width, height = fit_within((rgb.shape[1], rgb.shape[0]), max_side_px)
     small = np.ascontiguousarray(scale_down(rgb, (width, height)))
     data = simplejpeg.encode_jpeg(small, quality=quality, colorspace="RGB", colorsubsampling="420")
     return EncodedImage(data=data, mime_type="image/jpeg", width=width, height=height)
+
+
+def _scaled(frame: Frame, size_wh: tuple[int, int]) -> tuple[U8, U8, U8]:
+    chroma_wh = ((size_wh[0] + 1) // 2, (size_wh[1] + 1) // 2)
+    y, u, v = frame.planes()
+    return scale_down(y, size_wh), scale_down_chroma(u, chroma_wh), scale_down_chroma(v, chroma_wh)
 
 
 def _from_packet(frame: Frame, packet: bytes, max_side_px: int, quality: int) -> EncodedImage:
