@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +24,7 @@ from vision_agent.doctor import (
     table,
 )
 from vision_agent.models import OfflineLLM
+from vision_agent.sources import Camera, CameraFormat
 
 from .test_cli import run
 
@@ -109,20 +109,25 @@ def test_python_and_packages_are_what_is_asked_for(monkeypatch: pytest.MonkeyPat
     )
 
 
-@pytest.mark.skipif(os.name != "posix", reason="devices are files on posix only")
-def test_cameras_are_named_and_those_that_may_not_be_opened_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert cameras(tmp_path, tmp_path, "linux")[0].detail.startswith("no camera here")
-    for number, name in ((0, "Front Camera"), (10, "Desk Camera"), (2, "Closed Camera")):
-        (tmp_path / f"video{number}").touch()
-        (tmp_path / "names" / f"video{number}").mkdir(parents=True)
-        (tmp_path / "names" / f"video{number}" / "name").write_text(f"{name}\n")
-    allowed = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "video2" and allowed(path, mode))
-    found = cameras(tmp_path, tmp_path / "names", "linux")
-    assert [each.state for each in found] == ["ok", "note", "ok"]  # 0, 2, 10
-    assert "Front Camera" in found[0].detail and "often `video`" in found[1].detail
+def test_cameras_are_listed_with_what_they_can_send() -> None:
+    assert cameras([], "linux")[0].detail.startswith("no camera here")
+    formats = (
+        CameraFormat(pixel_format="mjpeg", size_wh=(640, 480), max_fps=30),
+        CameraFormat(pixel_format="mjpeg", size_wh=(1920, 1080), max_fps=29.97),
+        CameraFormat(pixel_format="yuyv", size_wh=(640, 480), max_fps=0),
+    )
+    found = cameras(
+        [
+            Camera(path="/dev/video0", name="Desk Camera", formats=formats),
+            Camera(path="/dev/video2", name="Closed", formats=(), problem="permission denied"),
+            Camera(path="/dev/video4", name="Used", formats=(), problem="device or resource busy"),
+        ],
+        "linux",
+    )
+    assert [each.state for each in found] == ["ok", "note", "note"]
+    said = "/dev/video0 Desk Camera: mjpeg 640x480@30 1920x1080@29.97; yuyv 640x480"
+    assert found[0].detail == said
+    assert "often `video`" in found[1].detail and "close the program" in found[2].detail
     assert cameras(system="darwin")[0].state == "note"
 
 

@@ -22,6 +22,7 @@ from .errors import VisionAgentError
 from .frame import Frame
 from .image import encode_jpeg
 from .models import OfflineLLM, open_model
+from .sources import Camera, list_cameras
 from .sources.testcard import code_at, render
 from .worker import check_server
 
@@ -163,23 +164,39 @@ async def model_of(name: str) -> Finding:
     return Finding(name="model", state=OK, detail=f"{name} reads a testcard: {code}")
 
 
-def cameras(
-    devices: Path = Path("/dev"), names: Path = Path("/sys/class/video4linux"), system: str = sys.platform
-) -> list[Finding]:
-    """List the cameras of a Linux machine, and whether they may be opened."""
+def cameras(found: Sequence[Camera] | None = None, system: str = sys.platform) -> list[Finding]:
+    """Tell of each camera of a Linux machine what it can send, or why it can't be asked.
+
+    Args:
+        found: The cameras; None asks the system.
+        system: As ``sys.platform`` names it.
+    """
     if system != "linux":
-        return [Finding(name="camera", state=NOTE, detail=f"not listed on {system}")]
+        detail = f"not listed on {system}: open one by its name, camera://NAME"
+        return [Finding(name="camera", state=NOTE, detail=detail)]
     findings = []
-    for path in sorted(devices.glob("video[0-9]*"), key=lambda path: int(path.name[5:])):
-        named = names / path.name / "name"
-        what = f"{path} {named.read_text().strip() if named.is_file() else ''}".rstrip()
-        if os.access(path, os.R_OK | os.W_OK):
-            findings.append(Finding(name="camera", state=OK, detail=what))
-        else:
-            detail = f"{what} may not be opened: add yourself to the group of {path}, often `video`"
-            findings.append(Finding(name="camera", state=NOTE, detail=detail))
+    for camera in list_cameras() if found is None else found:
+        what = f"{camera.path} {camera.name}".rstrip()
+        if camera.problem is None:
+            detail = f"{what}: {_formats(camera) or 'it does not say what it can send'}"
+            findings.append(Finding(name="camera", state=OK, detail=detail))
+            continue
+        way_out = "close the program that uses it, or plug it in again"
+        if camera.problem == "permission denied":
+            way_out = f"add yourself to the group of {camera.path}, often `video`, and log in again"
+        detail = f"{what} can't be asked, {camera.problem}: {way_out}"
+        findings.append(Finding(name="camera", state=NOTE, detail=detail))
     none = "no camera here: use testcard://, a file or an address, or the camera of who joins the room"
     return findings or [Finding(name="camera", state=NOTE, detail=none)]
+
+
+def _formats(camera: Camera) -> str:
+    """Return one word a size, by pixel format: ``mjpeg 640x480@30 1920x1080@60; yuyv 640x480@30``."""
+    by_format: dict[str, list[str]] = {}
+    for each in camera.formats:
+        size = f"{each.size_wh[0]}x{each.size_wh[1]}" + (f"@{each.max_fps:g}" if each.max_fps else "")
+        by_format.setdefault(each.pixel_format, []).append(size)
+    return "; ".join(f"{name} {' '.join(sizes)}" for name, sizes in by_format.items())
 
 
 def _config(path: Path | None) -> tuple[Finding, Config]:
