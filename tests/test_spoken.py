@@ -12,8 +12,8 @@ import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
 from vision_agent import Vision, VisionAgent, VisionOptions
+from vision_agent.bench.scripted import Ears, SilentInput, SilentOutput, SilentTTS
 
-from .scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from .test_agent import CardSource, ListeningLLM, images_in
 
 TURNS = 20

@@ -9,14 +9,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import ConfigError
-from . import encode
+from . import encode, idle
 from .machine import commit, machine, versions
 from .report import table, write
 from .result import Progress, Result
 
 Part = Callable[[bool, Progress], Awaitable[Result]]
 
-PARTS: dict[str, Part] = {"encode": encode.run}
+PARTS: dict[str, Part] = {"encode": encode.run, "idle": idle.run}
 """In the order they run."""
 
 RESULTS = Path("benchmarks/results")
