@@ -187,3 +187,20 @@ async def test_at_rest_a_view_takes_a_frame_a_second_and_all_of_them_once_asked(
             await until(lambda: watcher.statistics.received >= before + 10)
             assert time.monotonic() - started_s < 5  # 0.3 s where nothing else runs
             vision.release()
+
+
+async def test_a_view_that_is_wanted_again_at_once_comes_back(server: LocalServer) -> None:
+    """A server gives no track that is asked for on the heels of an unsubscription."""
+    options = VisionOptions(demand="on_demand", grace_s=0.0)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        async with Vision.for_room(room, options=options) as vision:
+            assert (await seen(vision)).problem is None
+            watcher = vision.eyes[0].watcher
+            for _ in range(5):
+                watcher.hold()
+                await until(lambda: watcher.latest is not None)
+                watcher.release()
+                assert watcher.demand is Demand.OFF
+                watcher.hold()
+                assert await watcher.fresh(max_age_s=0.3, max_wait_s=1.0) is not None
+                watcher.release()

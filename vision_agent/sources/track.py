@@ -24,6 +24,10 @@ _QUALITY = {
 
 IDLE_INTERVAL_S = 1.0
 """From one frame to the next at IDLE; between them no stream is open, which is a third of the cost."""
+APART_S = 0.1
+"""From the wish to be rid of a track to the wish to have it again."""
+ASK_AGAIN_S = 2.0
+"""How long a server may take to give a track before it is asked afresh."""
 
 
 class TrackSource:
@@ -50,6 +54,8 @@ class TrackSource:
         self._muted = False
         self._demand = Demand.ACTIVE
         self._wanted: bool | None = None  # what the server was last asked: subscribed or not
+        self._again: asyncio.TimerHandle | None = None
+        self._left_s = float("-inf")  # when it was last asked to be rid of the track
         self._slot: Frame | None = None
         self._arrived = asyncio.Event()
         self._raised = asyncio.Event()
@@ -84,9 +90,37 @@ class TrackSource:
             return
         if self._wanted != (demand is not Demand.OFF):
             self._wanted = demand is not Demand.OFF
-            publication.set_subscribed(self._wanted)
+            self._ask(publication)
         if demand in _QUALITY and publication.simulcasted:
             publication.set_video_quality(_QUALITY[demand])
+
+    def _ask(self, publication: rtc.RemoteTrackPublication) -> None:
+        """Subscribe or unsubscribe.
+
+        A server forgets the wish for a track that comes on the heels of the wish to be rid of it: so
+        they are kept apart, and a track that does not come is asked for afresh.
+        """
+        self._ask_no_more()
+        now_s, loop = time.monotonic(), asyncio.get_running_loop()
+        if not self._wanted:
+            publication.set_subscribed(False)
+            self._left_s = now_s
+        elif now_s < self._left_s + APART_S:
+            self._again = loop.call_later(self._left_s + APART_S - now_s, self._ask, publication)
+        else:
+            publication.set_subscribed(True)
+            if self._pump is None:
+                self._again = loop.call_later(ASK_AGAIN_S, self._ask_afresh, publication)
+
+    def _ask_afresh(self, publication: rtc.RemoteTrackPublication) -> None:
+        publication.set_subscribed(False)
+        self._left_s = time.monotonic()
+        self._ask(publication)
+
+    def _ask_no_more(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     def follows(self, publication: rtc.TrackPublication) -> bool:
         """Tell whether this is the publication that is followed."""
@@ -94,6 +128,7 @@ class TrackSource:
 
     def published(self, publication: rtc.RemoteTrackPublication) -> None:
         """Follow this publication from now on; the one before is paid for no longer."""
+        self._ask_no_more()
         self._stop_pump()
         if self._publication is not None and self._publication.sid != publication.sid:
             self._publication.set_subscribed(False)
@@ -103,6 +138,7 @@ class TrackSource:
 
     def subscribed(self, track: rtc.Track) -> None:
         """Read this track: the one of the publication that is followed."""
+        self._ask_no_more()
         self._stop_pump()
         self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
         self.set_demand(self._demand)  # a layer can be chosen only once subscribed
@@ -113,6 +149,7 @@ class TrackSource:
 
     def unpublished(self, reason: str) -> None:
         """Stop for now; ``reason`` is what the model is told."""
+        self._ask_no_more()
         self._stop_pump()
         self._publication, self._gone = None, reason
 
