@@ -10,7 +10,7 @@ from livekit import rtc
 
 from ..options import VisionOptions
 from ..vision import Vision
-from .stage import newest_width, publications, until
+from .stage import HD_WH, newest_width, publications, until
 
 Counter = Callable[[], int]
 """Returns how many frames were handed over so far."""
@@ -97,3 +97,21 @@ async def unsubscribe(room: rtc.Room) -> None:
     await until(
         lambda: not any(each.subscribed for each in publications(room)), "the end of every subscription"
     )
+
+
+@asynccontextmanager
+async def watching(room: rtc.Room, options: VisionOptions | None) -> AsyncIterator[Vision | None]:
+    """Have ``Vision`` on the room's one camera, and leave the room as it was; without options have none."""
+    if options is None:
+        yield None
+        return
+    async with Vision.for_room(room, options=options) as vision:
+        await until(lambda: len(vision.eyes) == 1, "a view")
+        yield vision
+    await unsubscribe(room)
+
+
+async def full_size(vision: Vision) -> None:
+    """Wait until the first view is at full size."""
+    watcher = vision.eyes[0].watcher
+    await until(lambda: newest_width(watcher) >= HD_WH[0], "a full-size picture")

@@ -8,7 +8,7 @@ import time
 from .cases import Case, nothing, policy, recipe
 from .load import cpu_percent
 from .result import Progress, Result
-from .stage import FPS, HD_WH, stage
+from .stage import FPS, HD_WH, Stages
 
 CASES: dict[str, Case] = {
     "connected, nothing subscribed": nothing,
@@ -17,17 +17,18 @@ CASES: dict[str, Case] = {
     "vision_agent ready": policy("ready"),
     "vision_agent on_demand": policy("on_demand"),
 }
-SETTLE_S = 0.7
+SETTLE_S = 0.5
 
 
-async def run(quick: bool, progress: Progress) -> Result:
+async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Measure each case in turns, in one process and one room."""
-    rounds, seconds = (1, 1.5) if quick else (4, 5.0)
+    rounds, seconds = (1, 1.0) if quick else (4, 5.0)
     config = {"rounds": rounds, "seconds": seconds, "size": "1280x720", "fps": FPS, "codec": "VP8 simulcast"}
     result = Result(part="idle", config=config)
     cpu: dict[str, list[float]] = {name: [] for name in CASES}
     fps: dict[str, list[float]] = {name: [] for name in CASES}
-    async with stage(size_wh=HD_WH) as on, on.joined() as room:
+    on = await stages.set(size_wh=HD_WH)
+    async with on.joined() as room:
         for turn in range(rounds):
             for name, case in CASES.items():
                 progress(f"round {turn + 1}/{rounds}, {name}")

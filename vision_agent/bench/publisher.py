@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from livekit import rtc
@@ -23,16 +24,8 @@ async def publish(request: dict[str, Any]) -> None:
     """Join with each token, publish, and answer once pictures flow; until stdin closes."""
     size_wh, fps = tuple(request["size_wh"]), request["fps"]
     scene = pictures(size_wh)
-    rooms, sources = [], []
-    for token in request["tokens"]:
-        room = rtc.Room()
-        await room.connect(request["url"], token, rtc.RoomOptions(auto_subscribe=False))
-        source = rtc.VideoSource(*size_wh)
-        track = rtc.LocalVideoTrack.create_video_track("card", source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
-        await room.local_participant.publish_track(track, options)
-        rooms.append(room)
-        sources.append(source)
+    joining = [_join(request["url"], token, size_wh) for token in request["tokens"]]
+    rooms, sources = zip(*await asyncio.gather(*joining), strict=True)
     pumping = asyncio.create_task(_pump(sources, scene, size_wh, fps), name="pump")
     print(json.dumps({"publishing": len(rooms)}), flush=True)
     await asyncio.to_thread(sys.stdin.readline)  # closes when the benchmark is done
@@ -42,8 +35,17 @@ async def publish(request: dict[str, Any]) -> None:
         await room.disconnect()
 
 
+async def _join(url: str, token: str, size_wh: tuple[int, int]) -> tuple[rtc.Room, rtc.VideoSource]:
+    room, source = rtc.Room(), rtc.VideoSource(*size_wh)
+    await room.connect(url, token, rtc.RoomOptions(auto_subscribe=False))
+    track = rtc.LocalVideoTrack.create_video_track("camera", source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
+    await room.local_participant.publish_track(track, options)
+    return room, source
+
+
 async def _pump(
-    sources: list[rtc.VideoSource], scene: list[U8], size_wh: tuple[int, int], fps: float
+    sources: Sequence[rtc.VideoSource], scene: list[U8], size_wh: tuple[int, int], fps: float
 ) -> None:
     started_s = time.perf_counter()
     for number in range(1_000_000_000):
