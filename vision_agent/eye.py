@@ -19,7 +19,7 @@ from .watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
-RESTS = 3
+RESTS = 1
 """Pictures made ahead of time take one part of the encoding thread's time, and leave so many free."""
 
 

@@ -21,7 +21,7 @@ INTERVAL_MS = 1000 / FPS
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Look at random moments while a bare stream of the same track notes what arrives."""
-    looks = 30 if quick else 400
+    looks = 30 if quick else 300
     result = Result(part="age", config={"looks": looks, "size": "1280x720", "fps": FPS})
     bare_ms: list[float] = []
     ages_ms: dict[str, list[float]] = {}
@@ -43,7 +43,7 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
                     for number in range(looks):
                         if number % 50 == 0:
                             progress(f"{what}, {number}/{looks}")
-                        await asyncio.sleep(pause.uniform(0.01, 0.09))
+                        await asyncio.sleep(pause.uniform(0.01, 0.08))
                         (view,) = await vision.look()
                         at_ms = stamp.now_ms()
                         if view.image is not None:

@@ -49,7 +49,7 @@ def _table(part: dict[str, Any]) -> list[str]:
             f"| {figure['name'].replace('|', '/')} | {numbers['median']} {unit} | {numbers['p95']} "
             f"| {numbers['min']} to {numbers['max']} | {target} |"
         )
-    return rows
+    return rows + [line for note in part["notes"] for line in ("", f"{note}")]
 
 
 def _number(value: float | None) -> str:

@@ -62,6 +62,8 @@ class Result:
     """The figures, in the order of the table."""
     skipped: str = ""
     """Why the part could not be run, or nothing."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know beside the figures, such as what could not be run."""
 
     def add(self, name: str, unit: str, values: Sequence[float]) -> None:
         """Add a figure."""
