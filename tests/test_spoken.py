@@ -13,9 +13,9 @@ import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
 from vision_agent import Vision, VisionAgent, VisionOptions
+from vision_agent.bench.scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from vision_agent.demo.server import LocalServer
 
-from .scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from .test_agent import CardSource, ListeningLLM, images_in
 from .test_room import codes, joined, publishing
 from .visitor import until

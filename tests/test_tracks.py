@@ -170,3 +170,37 @@ async def test_without_simulcast_a_view_at_rest_stays_as_it_is(server: LocalServ
 async def test_the_answer_to_a_question_that_was_never_shown_anything(server: LocalServer) -> None:
     async with joined(server, "agent") as room, joined(server, "alice"), agent_in(room) as session:
         assert "no camera" in await ask(session)
+
+
+async def test_at_rest_a_view_takes_a_frame_a_second_and_all_of_them_once_asked(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        async with Vision.for_room(room, options=VisionOptions(grace_s=0.0)) as vision:
+            await until(lambda: len(vision.eyes) == 1)
+            watcher = vision.eyes[0].watcher
+            await until(lambda: watcher.latest is not None and watcher.latest.width < 640)
+            before, started_s = watcher.statistics.received, time.monotonic()
+            await until(lambda: watcher.statistics.received >= before + 3)
+            assert time.monotonic() - started_s > 1.5  # at its 15 frames a second it would take 0.2 s
+            vision.hold()
+            await until(lambda: watcher.latest is not None and watcher.latest.width == 1280)
+            before, started_s = watcher.statistics.received, time.monotonic()
+            await until(lambda: watcher.statistics.received >= before + 10)
+            assert time.monotonic() - started_s < 5  # 0.3 s where nothing else runs
+            vision.release()
+
+
+async def test_a_view_that_is_wanted_again_at_once_comes_back(server: LocalServer) -> None:
+    """A server gives no track that is asked for on the heels of an unsubscription."""
+    options = VisionOptions(demand="on_demand", grace_s=0.0)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        async with Vision.for_room(room, options=options) as vision:
+            assert (await seen(vision)).problem is None
+            watcher = vision.eyes[0].watcher
+            for _ in range(5):
+                watcher.hold()
+                await until(lambda: watcher.latest is not None)
+                watcher.release()
+                assert watcher.demand is Demand.OFF
+                watcher.hold()
+                assert await watcher.fresh(max_age_s=0.3, max_wait_s=1.0) is not None
+                watcher.release()

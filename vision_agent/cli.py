@@ -81,10 +81,15 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if doctor.is_fine(findings) else 1
 
 
-def _bench(args: argparse.Namespace) -> None:
-    from .bench.command import bench  # needs nothing of this where it is not used
+def _bench(args: argparse.Namespace) -> int:
+    from .bench.command import bench, missed  # needs nothing of this where it is not used
+    from .bench.markdown import render
 
-    asyncio.run(bench(quick=args.quick, only=args.only, output=args.output))
+    if args.markdown is not None:
+        print(render(args.markdown))
+        return 0
+    found = asyncio.run(bench(quick=args.quick, only=args.only, with_peers=args.peers, output=args.output))
+    return 1 if args.strict and missed(found) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,8 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     bench_command = commands.add_parser("bench", help="measure what pictures cost on this machine")
     bench_command.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
     bench_command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these parts only")
+    bench_command.add_argument("--peers", action="store_true", help="the peers too; installs them first")
+    bench_command.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     bench_command.add_argument(
         "--output", type=Path, default=Path("benchmarks/results"), metavar="DIR", help="for JSON and plots"
+    )
+    bench_command.add_argument(
+        "--markdown", type=Path, metavar="JSON", help="measure nothing: print this report as Markdown tables"
     )
     bench_command.set_defaults(run=_bench)
     return parser

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from .context import View
 from .demand import DemandLevel
@@ -17,6 +18,9 @@ from .sources import FrameSource
 from .watcher import Watcher
 
 logger = logging.getLogger(__name__)
+
+RESTS = 1
+"""Pictures made ahead of time take one part of the encoding thread's time, and leave so many free."""
 
 
 class Eye:
@@ -108,19 +112,24 @@ class Eye:
         return View(name=self.source.name, image=image, age_s=age_s, taken_s=time.time() - age_s)
 
     async def _prepare(self) -> None:
+        """Encode each frame that comes, the newest first, while a question may come."""
         until_s = time.monotonic()
         try:
             while self._holds or time.monotonic() < until_s:
                 if self._holds:
                     until_s = time.monotonic() + self._options.grace_s
-                frame, ready = self.watcher.latest, self._ready
+                frame, begun_s = self.watcher.latest, time.monotonic()
                 if frame is None or self.source.problem is not None:
                     self._ready = None
-                elif ready is None or (frame is not ready[0] and _age_s(ready[0]) > self._keep_s / 2):
+                elif self._ready is None or frame is not self._ready[0]:
                     large = self.watcher.is_large(frame, self._options.max_side_px)
                     image = await self._picture(frame) if large else None
                     self._ready = None if image is None else (frame, image)
-                await asyncio.sleep(self._keep_s / 4 + 0.001)
+                    # with many views or a slow machine, no more than a part of the executor's time
+                    await asyncio.sleep((time.monotonic() - begun_s) * RESTS)
+                if self.watcher.latest is frame:
+                    with suppress(asyncio.TimeoutError):
+                        await asyncio.wait_for(self.watcher.arrival(), self._keep_s + 0.001)
         finally:
             self._ready = None
 

@@ -73,5 +73,5 @@ def _resize(plane: U8, size_wh: tuple[int, int], interpolation: int) -> U8:
 
 
 def _expand(plane: U8, gain: float, offset: float) -> U8:
-    # three times as fast as a table; below 16 there is no signal, and the sum would turn positive again
-    return np.asarray(cv2.convertScaleAbs(np.maximum(plane, 16), alpha=gain, beta=offset), dtype=np.uint8)
+    # twice as fast as a table; saturates at 0 below 16, where convertScaleAbs would turn positive again
+    return np.asarray(cv2.addWeighted(plane, gain, plane, 0, offset), dtype=np.uint8)

@@ -8,26 +8,43 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..errors import ConfigError
-from . import encode
+from ..errors import ConfigError, VisionAgentError
+from . import age, cameras, encode, idle, memory, peers, stalls, turn
 from .machine import commit, machine, versions
 from .report import table, write
 from .result import Progress, Result
+from .stage import Stages
 
-Part = Callable[[bool, Progress], Awaitable[Result]]
+Part = Callable[[bool, Progress, Stages], Awaitable[Result]]
 
-PARTS: dict[str, Part] = {"encode": encode.run}
-"""In the order they run."""
+PARTS: dict[str, Part] = {
+    "encode": encode.run,
+    "idle": idle.run,
+    "age": age.run,
+    "turn": turn.run,
+    "stalls": stalls.run,
+    "memory": memory.run,
+    "cameras": cameras.run,
+    "peers": peers.run,
+}
+"""In the order they run; parts on the same cameras follow each other."""
+EXTRA = "peers"
+"""The part that is left out where it is not asked for: it installs the peers."""
 
 RESULTS = Path("benchmarks/results")
 
 
-async def bench(*, quick: bool, only: Sequence[str] = (), output: Path = RESULTS) -> list[Result]:
+async def bench(
+    *, quick: bool, only: Sequence[str] = (), with_peers: bool = False, output: Path = RESULTS
+) -> list[Result]:
     """Run the parts, print what they find, write it to ``output``.
+
+    A part that can't be run is skipped, with the reason in the report.
 
     Args:
         quick: Fewer rounds: everything in under a minute.
         only: Names of parts; none means all.
+        with_peers: Measure the peers too, each in an environment of its own.
         output: Folder for the JSON and the plots.
 
     Raises:
@@ -45,17 +62,30 @@ async def bench(*, quick: bool, only: Sequence[str] = (), output: Path = RESULTS
         "quick": quick,
     }
     results = []
-    chosen = [name for name in PARTS if not only or name in only]
-    for place, name in enumerate(chosen, 1):
-        started_s = time.monotonic()
+    wanted = set(only or (name for name in PARTS if name != EXTRA)) | ({EXTRA} if with_peers else set())
+    chosen = [name for name in PARTS if name in wanted]
+    async with Stages() as stages:
+        for place, name in enumerate(chosen, 1):
+            started_s = time.monotonic()
 
-        def progress(what: str, name: str = name, place: int = place) -> None:
-            print(f"[{place}/{len(chosen)}] {name}: {what}", file=sys.stderr, flush=True)
+            def progress(what: str, name: str = name, place: int = place) -> None:
+                print(f"[{place}/{len(chosen)}] {name}: {what}", file=sys.stderr, flush=True)
 
-        result = await PARTS[name](quick, progress)
-        result.config["took_s"] = round(time.monotonic() - started_s, 1)
-        results.append(result)
-        print(table(result) + "\n", flush=True)
+            try:
+                result = await PARTS[name](quick, progress, stages)
+            except VisionAgentError as error:
+                result = Result(part=name, skipped=str(error))
+            result.config["took_s"] = round(time.monotonic() - started_s, 1)
+            results.append(result)
+            print(table(result) + "\n", flush=True)
     for path in write(results, facts, output):
         print(f"wrote {path}")
     return results
+
+
+def missed(results: Sequence[Result]) -> list[str]:
+    """Name what did not show what it should: figures out of their limit, and parts that were skipped."""
+    return [
+        *(result.part for result in results if result.skipped),
+        *(f"{r.part}: {figure.name}" for r in results for figure in r.figures if figure.ok is False),
+    ]

@@ -20,6 +20,7 @@ def table(result: Result) -> str:
     widest = max((len(figure.name) for figure in result.figures), default=0)
     lines = [f"{result.part:<{widest + 2}}{'median':>10}{'p95':>10}{'min':>10}{'max':>10}  unit"]
     lines += [_row(figure, widest) for figure in result.figures]
+    lines += [f"  note: {note}" for note in result.notes]
     return "\n".join(lines)
 
 
@@ -37,6 +38,7 @@ def write(results: Sequence[Result], facts: dict[str, Any], folder: Path) -> lis
             "part": r.part,
             "config": r.config,
             "skipped": r.skipped,
+            "notes": r.notes,
             "figures": [f.as_json() for f in r.figures],
         }
         for r in results

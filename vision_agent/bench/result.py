@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_VALUES = 200
+"""Raw values of a figure that a report keeps."""
+
 Progress = Callable[[str], None]
 """Told in a few words what is being measured now."""
 
@@ -39,8 +42,9 @@ class Figure:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything, raw values included."""
-        values = [round(value, 4) for value in self.values]
+        """Return everything; of many raw values each so-manieth, in the order they were taken."""
+        step = -(-len(self.values) // MOST_VALUES)
+        values = [round(value, 4) for value in self.values[::step]]
         summary = {key: round(value, 4) for key, value in self.summary().items()}
         found: dict[str, Any] = {"name": self.name, "unit": self.unit, **summary, "values": values}
         return found | ({"target": self.target, "ok": self.ok} if self.target else {})
@@ -58,6 +62,8 @@ class Result:
     """The figures, in the order of the table."""
     skipped: str = ""
     """Why the part could not be run, or nothing."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know beside the figures, such as what could not be run."""
 
     def add(self, name: str, unit: str, values: Sequence[float]) -> None:
         """Add a figure."""
@@ -82,10 +88,21 @@ class Result:
         ok = (median >= at_least if at_least else median <= at_most) if target else None
         self.figures.append(Figure(name=name, unit="x", values=values, target=target, ok=ok))
 
-    def limit(self, name: str, unit: str, value: float, at_most: float) -> None:
-        """Add one value with an upper limit."""
-        target = f"at most {at_most:g} {unit}"
-        self.figures.append(Figure(name=name, unit=unit, values=[value], target=target, ok=value <= at_most))
+    def limit(
+        self, name: str, unit: str, values: Sequence[float], at_most: float, *, percent: float | None = None
+    ) -> None:
+        """Add a figure with an upper limit on a percentile of its values, or on the largest.
+
+        Without a value the limit is missed: nothing was shown.
+        """
+        which = f"p{percent:g} " if percent is not None else ""
+        target = f"{which}at most {at_most:g} {unit}"
+        if not values:
+            self.figures.append(Figure(name=name, unit=unit, values=[math.nan], target=target, ok=False))
+            return
+        found = percentile(values, 100 if percent is None else percent)
+        figure = Figure(name=name, unit=unit, values=list(values), target=target, ok=found <= at_most)
+        self.figures.append(figure)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -22,6 +22,13 @@ _QUALITY = {
     Demand.ACTIVE: rtc.VideoQuality.VIDEO_QUALITY_HIGH,
 }
 
+IDLE_INTERVAL_S = 1.0
+"""From one frame to the next at IDLE; between them no stream is open, which is a third of the cost."""
+APART_S = 0.1
+"""From the wish to be rid of a track to the wish to have it again."""
+ASK_AGAIN_S = 2.0
+"""How long a server may take to give a track before it is asked afresh."""
+
 
 class TrackSource:
     """Yields the frames of whichever track is published now.
@@ -29,8 +36,8 @@ class TrackSource:
     The view outlives its tracks: a muted, unpublished or switched camera and a participant who
     comes back are all the same source, which says meanwhile why it shows nothing.
 
-    Demand OFF unsubscribes. IDLE asks for the lowest simulcast layer, ACTIVE for the highest; a
-    track without simulcast gives what it has.
+    Demand OFF unsubscribes. IDLE asks for the lowest simulcast layer and takes one frame of it a second,
+    ACTIVE takes all of the highest; a track without simulcast gives what it has.
 
     Args:
         name: The view's name, such as ``camera of alice``.
@@ -47,8 +54,11 @@ class TrackSource:
         self._muted = False
         self._demand = Demand.ACTIVE
         self._wanted: bool | None = None  # what the server was last asked: subscribed or not
+        self._again: asyncio.TimerHandle | None = None
+        self._left_s = float("-inf")  # when it was last asked to be rid of the track
         self._slot: Frame | None = None
         self._arrived = asyncio.Event()
+        self._raised = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -73,14 +83,44 @@ class TrackSource:
     def set_demand(self, demand: Demand) -> None:
         """Subscribe and choose a layer, or unsubscribe."""
         self._demand = demand
+        if demand is Demand.ACTIVE:
+            self._raised.set()
         publication = self._publication
         if publication is None:
             return
         if self._wanted != (demand is not Demand.OFF):
             self._wanted = demand is not Demand.OFF
-            publication.set_subscribed(self._wanted)
+            self._ask(publication)
         if demand in _QUALITY and publication.simulcasted:
             publication.set_video_quality(_QUALITY[demand])
+
+    def _ask(self, publication: rtc.RemoteTrackPublication) -> None:
+        """Subscribe or unsubscribe.
+
+        A server forgets the wish for a track that comes on the heels of the wish to be rid of it: so
+        they are kept apart, and a track that does not come is asked for afresh.
+        """
+        self._ask_no_more()
+        now_s, loop = time.monotonic(), asyncio.get_running_loop()
+        if not self._wanted:
+            publication.set_subscribed(False)
+            self._left_s = now_s
+        elif now_s < self._left_s + APART_S:
+            self._again = loop.call_later(self._left_s + APART_S - now_s, self._ask, publication)
+        else:
+            publication.set_subscribed(True)
+            if self._pump is None:
+                self._again = loop.call_later(ASK_AGAIN_S, self._ask_afresh, publication)
+
+    def _ask_afresh(self, publication: rtc.RemoteTrackPublication) -> None:
+        publication.set_subscribed(False)
+        self._left_s = time.monotonic()
+        self._ask(publication)
+
+    def _ask_no_more(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
 
     def follows(self, publication: rtc.TrackPublication) -> bool:
         """Tell whether this is the publication that is followed."""
@@ -88,6 +128,7 @@ class TrackSource:
 
     def published(self, publication: rtc.RemoteTrackPublication) -> None:
         """Follow this publication from now on; the one before is paid for no longer."""
+        self._ask_no_more()
         self._stop_pump()
         if self._publication is not None and self._publication.sid != publication.sid:
             self._publication.set_subscribed(False)
@@ -97,6 +138,7 @@ class TrackSource:
 
     def subscribed(self, track: rtc.Track) -> None:
         """Read this track: the one of the publication that is followed."""
+        self._ask_no_more()
         self._stop_pump()
         self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
         self.set_demand(self._demand)  # a layer can be chosen only once subscribed
@@ -107,6 +149,7 @@ class TrackSource:
 
     def unpublished(self, reason: str) -> None:
         """Stop for now; ``reason`` is what the model is told."""
+        self._ask_no_more()
         self._stop_pump()
         self._publication, self._gone = None, reason
 
@@ -136,23 +179,37 @@ class TrackSource:
             pump.add_done_callback(self._ending.discard)
 
     async def _read(self, track: rtc.Track) -> None:
+        # being stopped is also seen here: closing a stream may swallow the cancellation
+        while await self._read_until_idle(track) and self._pump is asyncio.current_task():
+            self._raised.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._raised.wait(), IDLE_INTERVAL_S)
+
+    async def _read_until_idle(self, track: rtc.Track) -> bool:
+        """Read all there is; at IDLE one frame is enough for now. False once the track has ended."""
         stream = rtc.VideoStream(track, capacity=1)
         try:
             async for event in stream:
-                try:
-                    frame = Frame.from_video_frame(
-                        event.frame,
-                        captured_s=time.monotonic(),
-                        source=self.name,
-                        rotation_deg=90 * cast("int", event.rotation),
-                    )
-                except ImageError:
-                    self.bad += 1
-                    logger.debug("frame skipped", extra={"source": self.name})
-                    continue
-                self.dropped += self._slot is not None
-                self._slot = frame
-                self._arrived.set()
+                self._take(event)
+                if self._demand is Demand.IDLE:
+                    return True
+            return False
         finally:
             with suppress(asyncio.CancelledError):
                 await stream.aclose()
+
+    def _take(self, event: rtc.VideoFrameEvent) -> None:
+        try:
+            frame = Frame.from_video_frame(
+                event.frame,
+                captured_s=time.monotonic(),
+                source=self.name,
+                rotation_deg=90 * cast("int", event.rotation),
+            )
+        except ImageError:
+            self.bad += 1
+            logger.debug("frame skipped", extra={"source": self.name})
+            return
+        self.dropped += self._slot is not None
+        self._slot = frame
+        self._arrived.set()

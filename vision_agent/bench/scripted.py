@@ -1,4 +1,7 @@
-"""Ears and a mouth with no sound in them, for a real AgentSession: VAD, STT, TTS, audio in and out."""
+"""Ears and a mouth with no sound in them, for a real AgentSession: VAD, STT, TTS, audio in and out.
+
+Needs livekit-agents only: scripts in other environments load it too.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,24 @@ class SilentInput(io.AudioInput):
         super().__init__(label="silence")
 
     def __aiter__(self) -> AsyncIterator[rtc.AudioFrame]:
+        """Return itself."""
         return self
 
     async def __anext__(self) -> rtc.AudioFrame:
+        """Wait 20 ms and return as much silence."""
         await asyncio.sleep(0.02)
         return rtc.AudioFrame(bytes(320 * 2), 16000, 1, 320)
 
 
 class ScriptedVAD(vad.VAD):
+    """Hears speech begin and end when the script says so."""
+
     def __init__(self) -> None:
         super().__init__(capabilities=vad.VADCapabilities(update_interval=0.02))
         self.script: asyncio.Queue[vad.VADEventType] = asyncio.Queue()
 
     def stream(self) -> vad.VADStream:
+        """Return a stream that follows the script."""
         return _VADStream(self)
 
 
@@ -57,6 +65,8 @@ class _VADStream(vad.VADStream):
 
 
 class ScriptedSTT(stt.STT[Any]):
+    """Transcribes what the script says."""
+
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
         self.script: asyncio.Queue[stt.SpeechEvent] = asyncio.Queue()
@@ -70,6 +80,7 @@ class ScriptedSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
+        """Return a stream that follows the script."""
         return _STTStream(stt=self, conn_options=conn_options)
 
 
@@ -86,10 +97,10 @@ class Ears:
     def __init__(self) -> None:
         self.vad, self.stt = ScriptedVAD(), ScriptedSTT()
 
-    async def say(self, sentence: str) -> None:
+    async def say(self, sentence: str, *, speaking_s: float = 0.3) -> None:
         """Begin to speak, be transcribed (preflight, then final), end."""
         self.vad.script.put_nowait(vad.VADEventType.START_OF_SPEECH)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(speaking_s)
         for kind in (stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, stt.SpeechEventType.FINAL_TRANSCRIPT):
             data = stt.SpeechData(language=LanguageCode("en"), text=sentence, confidence=1.0)
             self.stt.script.put_nowait(stt.SpeechEvent(type=kind, alternatives=[data]))
@@ -107,6 +118,7 @@ class SilentTTS(tts.TTS[Any]):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
+        """Note the text, return its silence."""
         self.said.append(text)
         return _SilentStream(tts=self, input_text=text, conn_options=conn_options)
 
@@ -130,16 +142,19 @@ class SilentOutput(io.AudioOutput):
         self._pending_s = 0.0
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a frame to play."""
         await super().capture_frame(frame)
         if not self._pending_s:
             self.on_playback_started(created_at=time.time())
         self._pending_s += frame.duration
 
     def flush(self) -> None:
+        """Finish what was given so far."""
         super().flush()
         self._finish(interrupted=False)
 
     def clear_buffer(self) -> None:
+        """Stop playing."""
         self._finish(interrupted=True)
 
     def _finish(self, *, interrupted: bool) -> None:

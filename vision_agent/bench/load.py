@@ -1,0 +1,62 @@
+"""What a process costs: CPU, memory, and how late its event loop is. Needs the standard library only."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+TICK_S = 0.002
+
+
+async def cpu_percent(seconds: float) -> float:
+    """Return this process's CPU over the next seconds, all threads, in percent of one core."""
+    cpu_s, started_s = time.process_time(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    return 100 * (time.process_time() - cpu_s) / (time.perf_counter() - started_s)
+
+
+def resident_mb() -> float:
+    """Return the memory this process has now, in MB; where there is no ``/proc`` its highest so far."""
+    try:
+        fields = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(field.split()[1]) for field in fields if field.startswith("VmRSS")) / 1024
+    except OSError:
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+
+
+class LoopMonitor:
+    """Notes by how much each tick of a task comes late: what else ran on the loop meanwhile.
+
+    The clock of ``epoll`` counts whole milliseconds, so an idle loop shows about one.
+    """
+
+    def __init__(self) -> None:
+        self.late_ms: list[float] = []
+        """Of each tick."""
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LoopMonitor:
+        """Begin."""
+        self._ticking = asyncio.create_task(self._tick(), name="loop monitor")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """End."""
+        ticking, self._ticking = self._ticking, None
+        if ticking is not None:
+            ticking.cancel()
+            await asyncio.gather(ticking, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            started_s = time.perf_counter()
+            await asyncio.sleep(TICK_S)
+            self.late_ms.append((time.perf_counter() - started_s - TICK_S) * 1000)

@@ -1,0 +1,49 @@
+"""How long the event loop is kept busy in turns with pictures, beside the same turns without."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from ..options import VisionOptions
+from .cases import full_size, watching
+from .load import LoopMonitor
+from .result import Progress, Result, percentile
+from .stage import Stages
+from .talk import talking
+
+
+async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
+    """Take turns in blocks, with pictures and without, and watch the loop meanwhile."""
+    blocks, turns = (1, 10) if quick else (5, 20)
+    result = Result(part="stalls", config={"turns": blocks * turns, "blocks": blocks, "typed": True})
+    late_ms: dict[bool, list[list[float]]] = {True: [], False: []}
+    pause = random.Random(4)
+    on = await stages.set()
+    async with on.joined() as room:
+        for block in range(blocks):
+            for sees in (True, False):
+                progress(f"{turns} turns {'with' if sees else 'without'} pictures, {block + 1}/{blocks}")
+                async with watching(room, VisionOptions() if sees else None) as vision:
+                    async with talking(vision) as talk:
+                        if vision is not None:
+                            vision.hold()
+                            await full_size(vision)
+                        async with LoopMonitor() as monitor:
+                            for _ in range(turns):
+                                await talk.type()
+                                await asyncio.sleep(pause.uniform(0.02, 0.12))
+                        if vision is not None:
+                            vision.release()
+                late_ms[sees].append(monitor.late_ms)
+    p99 = {sees: [percentile(block, 99) for block in found] for sees, found in late_ms.items()}
+    worst = {sees: [max(block) for block in found] for sees, found in late_ms.items()}
+    pooled = {
+        sees: percentile([each for block in found for each in block], 99) for sees, found in late_ms.items()
+    }
+    result.add("vision_agent: p99 of each block", "ms", p99[True])
+    result.add("without pictures: p99 of each block", "ms", p99[False])
+    result.add("vision_agent: longest of each block", "ms", worst[True])
+    result.add("without pictures: longest of each block", "ms", worst[False])
+    result.limit("p99 of all above the same without pictures", "ms", [pooled[True] - pooled[False]], 2)
+    return result
