@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
-from vision_agent import Vision, VisionAgent, VisionOptions
+from vision_agent import View, Vision, VisionAgent, VisionOptions
 from vision_agent.bench.scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from vision_agent.demo.server import LocalServer
 
@@ -37,6 +37,10 @@ class Talk:
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
         if isinstance(event.item, llm.ChatMessage) and event.item.role == "assistant":
             self._answered.put_nowait(event.item.text_content or "")
+
+    async def type(self) -> str:
+        await self.session.run(user_input=QUESTION)
+        return await asyncio.wait_for(self._answered.get(), 10)
 
     async def ask(self) -> str:
         await self.ears.say(QUESTION)
@@ -68,7 +72,9 @@ async def test_twenty_spoken_turns_use_the_preemptive_reply_and_carry_the_pictur
             await until(lambda: bool(vision.eyes) and vision.eyes[0].watcher.latest is not None)
             for _ in range(TURNS):
                 asked_s = time.time()
-                (code,) = codes(await talk.ask())
+                answer = await talk.ask()
+                assert len(codes(answer)) == 1, answer
+                (code,) = codes(answer)
                 assert asked_s - 0.5 <= code + 1 and code <= time.time()
                 assert images_in(talk.model.requests[-1])[-1] == images_in(talk.session.history)[-1]
     assert all(images_in(request) for request in talk.model.requests)
@@ -90,3 +96,41 @@ async def test_a_spoken_question_about_a_muted_camera_is_told_so() -> None:
         assert not any(isinstance(part, llm.ImageContent) for part in asked.content)
         source.problem = None
         assert "VA-1700000000" in await talk.ask()
+
+
+class SlowVision(Vision):
+    """Takes its time to look, as at the first question in a room."""
+
+    async def look(self) -> list[View]:
+        await asyncio.sleep(0.7)
+        return await super().look()
+
+
+async def test_a_turn_that_ends_before_its_picture_came_has_one_picture_the_same_in_request_and_history() -> (
+    None
+):
+    async with talking(SlowVision(source=CardSource())) as talk:
+        for turn in range(1, 3):
+            assert (await talk.ask()).count("VA-") == 1
+            assert len(talk.model.requests) == turn
+            assert images_in(talk.model.requests[-1]) == images_in(talk.session.history)
+            assert len(images_in(talk.session.history)) == turn
+
+
+async def test_the_words_of_a_typed_question_spoken_later_get_a_picture_of_their_own() -> None:
+    async with talking(Vision(source=CardSource())) as talk:
+        talk.session.options.preemptive_generation["enabled"] = False
+        await talk.type()
+        await talk.ask()
+        first, second = images_of_turns(talk.session.history)
+        assert first != second
+
+
+def images_of_turns(history: llm.ChatContext) -> list[str]:
+    """Return the id of each turn's picture."""
+    return [
+        part.id
+        for message in history.messages()
+        for part in message.content
+        if isinstance(part, llm.ImageContent)
+    ]

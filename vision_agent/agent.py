@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterable, Sequence
@@ -29,6 +30,9 @@ DEFAULT_INSTRUCTIONS = (
     "says which view it is and how old. Answer briefly, only from what the picture shows. If a line says "
     "there is no picture, say so and do not guess."
 )
+
+EARLY_MAX_S = 10.0
+"""How long before the end of its turn a preemptive request may have been made, in seconds."""
 
 
 class VisionAgent(Agent):
@@ -64,7 +68,8 @@ class VisionAgent(Agent):
         self._turns = 0
         self._limits = uploads
         self._speaking = False
-        self._early: llm.ChatMessage | None = None  # bound by a preemptive request, turn not ended yet
+        self._binding = asyncio.Lock()
+        self._early: tuple[llm.ChatMessage, float] | None = None  # of a preemptive request, and when
         self._uploads: Uploads | None = None
         self._opened_vision = False
         self._feed: RealtimeFeed | None = None  # with a realtime model only
@@ -78,7 +83,7 @@ class VisionAgent(Agent):
         if realtime is not None:
             self._feed = RealtimeFeed(self._vision, push=realtime.push_video, tell=self._tell)
             self._feed.start()
-            self.session.on("conversation_item_added", self._on_item)
+        self.session.on("conversation_item_added", self._on_item)
         self.session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._uploads = Uploads(
@@ -91,11 +96,11 @@ class VisionAgent(Agent):
 
     async def on_exit(self) -> None:
         """End the uploads, look no longer."""
+        self.session.off("conversation_item_added", self._on_item)
         self.session.off("user_state_changed", self._on_user_state)
         self._speech(False)
         feed, self._feed = self._feed, None
         if feed is not None:
-            self.session.off("conversation_item_added", self._on_item)
             await feed.aclose()
         uploads, self._uploads = self._uploads, None
         if uploads is not None:
@@ -109,8 +114,10 @@ class VisionAgent(Agent):
         if self._feed is not None:  # a realtime model has seen it already
             return
         early, self._early = self._early, None
-        if early is not None and _words(early) == _words(new_message):
-            context.share(early, new_message)
+        if early is not None and time.monotonic() - early[1] < EARLY_MAX_S:
+            async with self._binding:  # its picture may still be on the way
+                if _words(early[0]) == _words(new_message):
+                    context.share(early[0], new_message)
         await self._bind(new_message)
 
     async def llm_node(
@@ -119,8 +126,8 @@ class VisionAgent(Agent):
         """Send the request with the view in it."""
         message = context.turn_to_bind(chat_ctx)
         if message is not None and not context.is_bound(message):
+            self._early = message, time.monotonic()
             await self._bind(message)
-            self._early = message
         context.decay(chat_ctx.items, max_images=self._vision.options.max_images)
         self._shown = context.shown(chat_ctx.items)
         async for chunk in Agent.default.llm_node(self, context.render(chat_ctx), tools, model_settings):
@@ -137,9 +144,11 @@ class VisionAgent(Agent):
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
-        if self._feed is None or not isinstance(item, llm.ChatMessage) or item.role != "user":
+        if not isinstance(item, llm.ChatMessage) or item.role != "user":
             return
-        if not self._speaking:  # typed: the model is asked as soon as this returns
+        if self._early is not None and self._early[0].id == item.id:  # it was typed: no end of a turn follows
+            self._early = None
+        if self._feed is not None and not self._speaking:  # typed: the model is asked as soon as this returns
             self._feed.typed()
             self._vision.hold()
             self._vision.release()
@@ -167,10 +176,11 @@ class VisionAgent(Agent):
         await self.update_chat_ctx(chat_ctx)
 
     async def _bind(self, message: llm.ChatMessage) -> None:
-        if not context.is_bound(message):
-            views = await self._vision.look()
-            self._turns += 1
-            context.bind(message, views, detail=self._vision.options.inference_detail, turn=self._turns)
+        async with self._binding:
+            if not context.is_bound(message):
+                views = await self._vision.look()
+                self._turns += 1
+                context.bind(message, views, detail=self._vision.options.inference_detail, turn=self._turns)
 
 
 def _words(message: llm.ChatMessage) -> list[str]:
