@@ -126,7 +126,9 @@ async def piped(lines: str, *args: str, cwd: Path, **extra: str) -> tuple[int, s
 async def test_a_talk_on_a_terminal(tmp_path: Path) -> None:
     async with on_a_terminal(cwd=tmp_path) as (screen, process):
         await screen.until("/help tells more")
-        status = await screen.until(r"testcard 1280x720 \| ([1-9]\d*) fps \| newest (\d+) ms old \| model offline")
+        status = await screen.until(
+            r"testcard 1280x720 \| ([1-9]\d*) fps \| newest (\d+) ms old \| model offline"
+        )
         assert int(status[2]) < 1000
         started_s = int(time.time())
         screen.type(f"{QUESTION}\r")

@@ -101,7 +101,9 @@ class Status:
         if problem is not None or frame is None:
             return f"{eye.source.name}: {problem or 'no picture'}"
         (first_s, first), (last_s, last) = counts[0], counts[-1]
-        rate = f"{(last - first) / (last_s - first_s):.0f} fps | " if last_s - first_s >= REFRESH_S / 2 else ""
+        rate = (
+            f"{(last - first) / (last_s - first_s):.0f} fps | " if last_s - first_s >= REFRESH_S / 2 else ""
+        )
         age_ms = (now_s - frame.captured_s) * 1000
         return f"{eye.source.name} {frame.width}x{frame.height} | {rate}newest {age_ms:.0f} ms old"
 
