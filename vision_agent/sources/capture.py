@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ..demand import Demand
 from ..frame import Frame
+from .decoding import OpenDecoder, PictureDecoder
 from .reader import Input, Reader, ReaderStatistics
 
 CLOSE_WAIT_S = 1.0
@@ -29,6 +30,8 @@ class CaptureSource:
     def __init__(self, source: Input, *, name: str) -> None:
         self.name = name
         self.input = source
+        self.decoder: OpenDecoder = PictureDecoder
+        """What makes frames of packets, from the next call of ``frames`` on."""
         self._demand = Demand.ACTIVE
         self._reader: Reader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -68,7 +71,9 @@ class CaptureSource:
         await self.aclose()
         self._ended = False
         self._loop = asyncio.get_running_loop()
-        reader = self._reader = Reader(self.input, name=self.name, demand=self._demand, on_news=self._tell)
+        reader = self._reader = Reader(
+            self.input, name=self.name, demand=self._demand, on_news=self._tell, decoder=self.decoder
+        )
         reader.start()
         try:
             while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Protocol
 
 import av
 import numpy as np
@@ -26,6 +27,44 @@ TAIL_PACKETS = 8
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
 BT601, LIMITED = 5, 1  # SWS_CS_ITU601, libswscale/swscale.h; AVCOL_RANGE_MPEG
+
+
+class PacketDecoder(Protocol):
+    """Takes the packets of one stream, in the reader's thread, and may make frames of them."""
+
+    decoded: int
+    """Pictures decoded so far."""
+    corrupt: int
+    """Packets and pictures left out because they were broken."""
+
+    @property
+    def full_size_wh(self) -> tuple[int, int] | None:
+        """Width and height in pixels, once known."""
+
+    @property
+    def behind(self) -> int:
+        """Packets that were kept and are to be caught up with as soon as somebody looks."""
+
+    def seconds(self, stamp: int | None) -> float | None:
+        """Return a time stamp of the stream in seconds."""
+
+    def feed(self, packet: Packet[VideoStream], demand: Demand, now_s: float) -> Frame | None:
+        """Take the next packet; return the picture to show now, if there is one."""
+
+    def catch_up(self) -> Frame | None:
+        """Decode all that was kept; return the newest picture."""
+
+    def end(self, demand: Demand) -> Frame | None:
+        """Take the end of a recording; return its last picture, if one was held back."""
+
+
+class OpenDecoder(Protocol):
+    """Makes the decoder of a stream that was opened."""
+
+    def __call__(
+        self, stream: VideoStream, *, source: str, captured_s: Callable[[float | None], float]
+    ) -> PacketDecoder:
+        """Return it; ``PictureDecoder`` tells the arguments."""
 
 
 class PictureDecoder:
@@ -93,7 +132,7 @@ class PictureDecoder:
         self._kept_bytes += packet.size
         if demand is Demand.ACTIVE:
             return self.catch_up()
-        if packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
+        if demand is Demand.IDLE and packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
             self._idle_from_s = now_s
             return self._key_picture(packet)
         if len(self._kept) > MAX_KEPT_PACKETS or self._kept_bytes > MAX_KEPT_BYTES:

@@ -19,7 +19,7 @@ from ..demand import Demand
 from ..errors import SourceError
 from ..frame import Frame
 from .clock import Arrivals, Pace
-from .decoding import PictureDecoder
+from .decoding import OpenDecoder, PacketDecoder, PictureDecoder
 from .faults import explain
 
 if TYPE_CHECKING:
@@ -90,9 +90,18 @@ class Reader:
         name: The view's name.
         demand: How much to spend at first.
         on_news: Called in the thread when there is a frame or the end to be taken.
+        decoder: What is made of the packets of a stream, once it is open.
     """
 
-    def __init__(self, source: Input, *, name: str, demand: Demand, on_news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: Input,
+        *,
+        name: str,
+        demand: Demand,
+        on_news: Callable[[], None],
+        decoder: OpenDecoder = PictureDecoder,
+    ) -> None:
         self._input = source
         self._name = name
         self._demand = demand
@@ -100,7 +109,8 @@ class Reader:
         self._changed = threading.Condition()
         self._stopping = False
         self._slot: Frame | None = None
-        self._decoder: PictureDecoder | None = None
+        self._open_decoder = decoder
+        self._decoder: PacketDecoder | None = None
         self._size_wh: tuple[int, int] | None = None
         self._opened = self._demuxed = self._decoded = self._corrupt = self._dropped = 0
         self.finished = False
@@ -213,7 +223,7 @@ class Reader:
         arrivals, now_s = Arrivals(), time.monotonic
         # FFmpeg counts the pictures of a multipart answer at 25 per second, whatever their rate is
         has_stamps = container.format.name != "mpjpeg"
-        decoder = self._decoder = PictureDecoder(
+        decoder = self._decoder = self._open_decoder(
             stream,
             source=self._name,
             captured_s=lambda stamp_s: arrivals.captured_s(stamp_s if has_stamps else None, now_s()),
@@ -233,7 +243,7 @@ class Reader:
         is_live = container.duration is None and self._input.kind is Kind.WEB
         captured_s = partial(_shown_s, pace)
         while True:
-            decoder = self._decoder = PictureDecoder(stream, source=self._name, captured_s=captured_s)
+            decoder = self._decoder = self._open_decoder(stream, source=self._name, captured_s=captured_s)
             packets = 0
             for packet in container.demux(stream):
                 if not packet.size:
@@ -255,7 +265,7 @@ class Reader:
             pace.restart()
             container.seek(container.start_time or 0)
 
-    def _wait_until(self, due_s: float, decoder: PictureDecoder) -> bool:
+    def _wait_until(self, due_s: float, decoder: PacketDecoder) -> bool:
         """Wait for a packet's time, and while nobody needs the view; return whether to go on."""
         woke_s = time.monotonic()
         while True:
