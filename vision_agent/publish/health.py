@@ -101,7 +101,7 @@ class HealthServer:
             await self._runner.cleanup()
             reason = os.strerror(error.errno or 0).lower()
             raise ServerError(
-                f"port {self._port} of {self._host} can't be used: {reason}; choose another with --metrics-port"
+                f"port {self._port} of {self._host} can't be used: {reason}; choose another: --metrics-port"
             ) from error
         self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
         return self

@@ -121,7 +121,7 @@ class Passthrough:
                 self._size_wh = None  # to be looked at again
             self._note_key(now_s)
         captured_s = self._captured_s(self.seconds(packet.pts))
-        if self._size_wh is None and not self._look(packet, is_key, now_s):
+        if self._size_wh is None and not self._look(packet, is_key):
             return None
         self._thinning.note(len(data), now_s)
         link = self._listen()
@@ -157,9 +157,9 @@ class Passthrough:
             self._group_s = now_s - self._key_s
         self._key_s = now_s
 
-    def _look(self, packet: Packet[VideoStream], is_key: bool, now_s: float) -> bool:
+    def _look(self, packet: Packet[VideoStream], is_key: bool) -> bool:
         """Look at the first key picture; return whether the stream can begin."""
-        frame = self._spare.feed(packet, Demand.IDLE, now_s) if is_key else None
+        frame = self._spare.key_picture(packet) if is_key else None
         if frame is None:
             return False
         self.decoded += 1

@@ -134,7 +134,7 @@ class PictureDecoder:
             return self.catch_up()
         if demand is Demand.IDLE and packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
             self._idle_from_s = now_s
-            return self._key_picture(packet)
+            return self.key_picture(packet)
         if len(self._kept) > MAX_KEPT_PACKETS or self._kept_bytes > MAX_KEPT_BYTES:
             self.catch_up()
         return None
@@ -163,6 +163,13 @@ class PictureDecoder:
         frames = self._decode(None)
         return self._frame(frames[-1]) if frames else newest
 
+    def key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
+        """Decode one picture on its own; the decoder would hold it back until later ones come."""
+        self._codec.flush_buffers()
+        frames = self._decode(packet) + self._decode(None)
+        self._torn = True
+        return self._frame(frames[-1]) if frames else None
+
     def _as_it_is(self, packet: Packet[VideoStream]) -> Frame | None:
         try:
             width, height, jpeg = whole_jpeg(bytes(packet))
@@ -171,13 +178,6 @@ class PictureDecoder:
             return None
         captured_s = self._captured_s(self.seconds(packet.pts))
         return Frame(width=width, height=height, captured_s=captured_s, source=self._source, jpeg=jpeg)
-
-    def _key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
-        """Decode one picture on its own; the decoder would hold it back until later ones come."""
-        self._codec.flush_buffers()
-        frames = self._decode(packet) + self._decode(None)
-        self._torn = True
-        return self._frame(frames[-1]) if frames else None
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         try:
