@@ -50,6 +50,8 @@ class Feed:
         """Where encoded pictures go, or None while there is no track."""
         self.changed = asyncio.Event()
         """Set when the route or the state changed."""
+        self.known = asyncio.Event()
+        """Set while the route is known."""
         self.arrived = asyncio.Event()
         """Set when there is a frame to be taken."""
         self._counts = counts
@@ -84,6 +86,7 @@ class Feed:
                 return
             except NotPassable as error:
                 self.why_encoded, self.route = str(error), None
+                self.known.clear()
                 logger.info("pictures can't pass through", extra={"reason": self.why_encoded})
                 continue
             except VisionAgentError as error:
@@ -123,6 +126,7 @@ class Feed:
         if self.route != route or self.failure is not None:
             self.route = route
             self.size_wh = size_wh
+            self.known.set()
             self._apply_demand()
             self._say(failure=None)
 

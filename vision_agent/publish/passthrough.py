@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 KEY_WAIT_S = 1.0
 """Where the next key picture is expected within this time, it is waited for, in seconds."""
+SETTLE_S = 0.4
+"""A request this short after a key picture was sent is answered by it, in seconds; else it is repeated."""
 
 
 class Passthrough:
@@ -74,6 +76,7 @@ class Passthrough:
         self._thinning = Thinning()
         self._key_s: float | None = None
         self._group_s: float | None = None  # from one key picture to the next
+        self._sent_key_s = float("-inf")
         self._stamp: int | None = None
         self.decoded = 0
         """Pictures decoded so far."""
@@ -124,9 +127,11 @@ class Passthrough:
         if self._size_wh is None and not self._look(packet, is_key):
             return None
         self._thinning.note(len(data), now_s)
-        link = self._listen()
+        link = self._listen(now_s)
         if is_key:
             self._bridge = None
+        elif self._bridge is not None and link is not None and not link.has_company:
+            self._bridge, self._begun = None, False  # nobody is left to look
         if link is None:
             self._keep(packet, now_s)
         elif self._bridge is not None or (not is_key and self._needs_bridge(link, now_s)):
@@ -174,7 +179,7 @@ class Passthrough:
         self._spare.feed(packet, Demand.OFF, now_s)
         self.decoded += self._spare.decoded
 
-    def _listen(self) -> EncodedLink | None:
+    def _listen(self, now_s: float) -> EncodedLink | None:
         """Take up the link of now and what is asked of it."""
         link = self._link()
         if link is not self._current:
@@ -185,7 +190,7 @@ class Passthrough:
         feedback = link.feedback()
         if feedback.key_asked:
             self._counts.keys_asked += 1
-            self._asked = True
+            self._asked = self._asked or now_s - self._sent_key_s >= SETTLE_S
         if feedback.target_bps is not None:
             self._thinning.target_bps = feedback.target_bps
         return link
@@ -240,5 +245,5 @@ class Passthrough:
             self._begun = False
             return
         if is_key:
-            self._begun, self._asked = True, False
+            self._begun, self._asked, self._sent_key_s = True, False, now_s
         self._counts.note_sent(len(data), is_key=is_key, now_s=now_s)

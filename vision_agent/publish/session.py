@@ -16,6 +16,7 @@ from .access import Access, Refused, farewell
 from .counts import PublishCounts
 from .feed import Feed
 from .tracks import ENCODED, AnyTrack, EncodedTrack, PictureTrack
+from .waiting import either, within
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,7 @@ class Session:
     async def _join(self) -> None:
         options = rtc.RoomOptions(auto_subscribe=False, dynacast=True, connect_timeout=5.0)
         try:
-            await asyncio.wait_for(
-                self._room.connect(self._access.url, self._access.ticket(), options), JOIN_TIMEOUT_S
-            )
+            await within(JOIN_TIMEOUT_S, self._room.connect(self._access.url, self._access.ticket(), options))
         except rtc.ConnectError as error:
             raise self._access.explain(error) from None  # its text holds the token
         except asyncio.TimeoutError:
@@ -96,7 +95,7 @@ class Session:
         track = self._track = self._make(route)
         publishing = self._room.local_participant.publish_track(track.track, track.options)
         try:
-            publication = await asyncio.wait_for(publishing, PUBLISH_TIMEOUT_S)
+            publication = await within(PUBLISH_TIMEOUT_S, publishing)
         except (rtc.participant.PublishTrackError, asyncio.TimeoutError) as error:
             raise self._unpublishable() from error
         self.published = self.watched = True
@@ -107,16 +106,15 @@ class Session:
         try:
             while not self._gone.is_set() and self._feed.route in (route, None):
                 await self._look(track)
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._gone.wait(), LOOK_EVERY_S)
+                await either(self._gone, timeout_s=LOOK_EVERY_S)
         finally:
             self._feed.link, self.published = None, False
             pumping.cancel()
             await asyncio.gather(pumping, return_exceptions=True)
             if self._room.isconnected():
                 with suppress(Exception):  # what the SDK raises where the track is gone already
-                    await asyncio.wait_for(
-                        self._room.local_participant.unpublish_track(publication.sid), LEAVE_TIMEOUT_S
+                    await within(
+                        LEAVE_TIMEOUT_S, self._room.local_participant.unpublish_track(publication.sid)
                     )
             await track.aclose()
 
@@ -125,8 +123,7 @@ class Session:
         while self._feed.route is None or self._feed.size_wh is None:
             if self._gone.is_set():
                 return None
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), 0.05)
+            await either(self._gone, self._feed.known)
         return self._feed.route
 
     def _make(self, route: str) -> AnyTrack:
@@ -169,7 +166,7 @@ class Session:
     async def _look(self, track: AnyTrack) -> None:
         """Look at what goes over the wire; a track nobody watches is at rest."""
         try:
-            reports = await asyncio.wait_for(track.track.get_stats(), LOOK_EVERY_S)
+            reports = await within(LOOK_EVERY_S, track.track.get_stats())
         except Exception:  # the SDK raises a bare one where the track is on its way out
             return
         active = pictures = 0
@@ -194,7 +191,7 @@ class Session:
     async def _leave(self) -> None:
         if self._room.isconnected():
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._room.disconnect(), LEAVE_TIMEOUT_S)
+                await within(LEAVE_TIMEOUT_S, self._room.disconnect())
         self._executor.shutdown(wait=False)
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
