@@ -15,8 +15,9 @@ import pytest
 from livekit import api
 from PIL import Image
 
-from vision_agent import ServerError, open_source
+from vision_agent import open_source
 from vision_agent.demo.server import LocalServer
+from vision_agent.errors import ServerError
 from vision_agent.publish import publisher as publisher_module
 from vision_agent.publish.publisher import Publisher
 
