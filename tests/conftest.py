@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
+
+# before the SDK registers its end, so after it: its threads may be calling Python still
+atexit.register(threading.Event().wait, 0.5)
 
 
 @pytest.fixture(autouse=True)

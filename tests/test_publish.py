@@ -77,7 +77,7 @@ async def test_who_comes_late_sees_now_within_two_seconds_though_the_next_key_pi
 ) -> None:
     async with publisher_of(long_group, server) as publisher, viewing(server, "early") as early:
         await early.more()
-        waits_s = [early.waited_s]
+        waits_s: list[float] = []
         async with AsyncExitStack() as others:
             for number in range(3):
                 await early.more(20)  # more than a second later, in the middle of the group

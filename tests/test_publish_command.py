@@ -15,8 +15,12 @@ import psutil
 import pytest
 from livekit import api
 
+from vision_agent import ConfigError, open_source
 from vision_agent.config import Supervisor
 from vision_agent.demo.server import LocalServer
+from vision_agent.errors import ServerError
+from vision_agent.publish.access import Access, Refused
+from vision_agent.publish.publisher import Publisher
 from vision_agent.publish.sd_notify import Notifier
 
 from .clips import write_clip
@@ -112,49 +116,68 @@ def token(server: LocalServer, *, secret: str = "", age_s: float = 0, **grants: 
     return made.with_ttl(timedelta(seconds=60 - age_s)).to_jwt()
 
 
-async def test_what_is_wrong_is_one_line_and_the_right_exit_code(server: LocalServer, tmp_path: Path) -> None:
-    letter = tmp_path / "letter.mp4"
-    letter.write_text("Dear reader")
+@pytest.fixture
+def letter(tmp_path: Path) -> None:
+    (tmp_path / "letter.mp4").write_text("Dear reader")
+
+
+@pytest.mark.usefixtures("letter")
+@pytest.mark.parametrize(
+    ("args", "changed", "exit_code", "said"),
+    [
+        (
+            ("testcard://", "--room", ROOM),
+            {"LIVEKIT_API_SECRET": "x" * 40},
+            1,
+            "refuses the API key or secret",
+        ),
+        (("testcard://",), {}, 2, "which room? give --room"),
+        (("letter.mp4", "--room", ROOM), {}, 1, "letter.mp4: not a video that can be read"),
+    ],
+)
+async def test_what_is_wrong_is_one_line_and_the_right_exit_code(
+    server: LocalServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: tuple[str, ...],
+    changed: dict[str, str],
+    exit_code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, stderr = await failure("publish", *args, environment=environment(server, **changed))
+    assert (code, stderr.count("\n")) == (exit_code, 1) and said in stderr
+    assert "Traceback" not in stderr and server.api_secret not in stderr
+
+
+async def test_a_token_of_no_use_and_a_server_that_is_not_there_are_told(server: LocalServer) -> None:
     keys = environment(server)
-    card = "testcard://?size=320x180"
     nothing = dict.fromkeys(keys, "")
-    cases: list[tuple[tuple[str, ...], dict[str, str], int, str]] = [
-        ((card, "--room", ROOM), environment(server, LIVEKIT_API_SECRET="x" * 40), 1, "refuses the API key"),
-        ((card,), keys, 2, "which room? give --room"),
-        ((card, "--room", ROOM), nothing, 2, "LIVEKIT_API_SECRET not set"),
-        ((card, "--room", ROOM, "--metrics-port", "70000"), keys, 2, "metrics_port = 70000: must be"),
-        ((card, "--room", ROOM), {**keys, "LIVEKIT_URL": "ws://127.0.0.1:1"}, 1, "connection refused; check"),
-        (("nowhere.mp4", "--room", ROOM), keys, 1, "source 'nowhere.mp4': no such file"),
-        (("nowhere://x", "--room", ROOM), keys, 2, "unknown kind"),
-        ((str(letter), "--room", ROOM), keys, 1, "letter.mp4: not a video that can be read"),
+    with pytest.raises(ConfigError, match="LIVEKIT_API_SECRET not set"):
+        Access.choose(room=ROOM, environment=nothing)
+    with pytest.raises(ConfigError, match="must begin with ws://"):
+        Access.choose(url="localhost", token="t", environment=nothing)
+    for ready, said in (
+        (token(server, secret="x" * 40), "refuses the token: make one with this server's key"),
+        (token(server, age_s=500), "the token has expired: make a new one"),
+        (token(server, room_join=False), "the token is not for joining a room"),
         (
-            (card,),
-            {**keys, "LIVEKIT_TOKEN": token(server, secret="x" * 40)},
-            1,
-            "refuses the token: make one",
+            token(server, can_publish=False),
+            "the token is not for publishing a camera",
         ),
-        (
-            (card,),
-            {**keys, "LIVEKIT_TOKEN": token(server, age_s=500)},
-            1,
-            "the token has expired: make a new",
-        ),
-        ((card,), {**keys, "LIVEKIT_TOKEN": token(server, room_join=False)}, 1, "not for joining a room"),
-    ]
-
-    async def check(args: tuple[str, ...], env: dict[str, str], exit_code: int, said: str) -> None:
-        code, stderr = await failure("publish", *args, environment=env)
-        assert (code, stderr.count("\n")) == (exit_code, 1) and said in stderr, (args, code, stderr)
-        assert "Traceback" not in stderr and "eyJ" not in stderr and server.api_secret not in stderr
-
-    for case in cases:
-        await check(*case)
+    ):
+        with pytest.raises(Refused, match=said) as caught:
+            await published(Access.choose(token=ready, environment=keys))
+        assert ready not in str(caught.value)
+        assert caught.value.__cause__ is None
+    away = Access.choose(url="ws://127.0.0.1:1", room=ROOM, environment=keys)
+    with pytest.raises(ServerError, match=r"no LiveKit server at ws://127\.0\.0\.1:1: connection refused"):
+        await published(away)
+    assert server.api_secret not in repr(away)
 
 
-async def test_a_token_that_may_not_publish_is_told(server: LocalServer) -> None:
-    env = {**environment(server), "LIVEKIT_TOKEN": token(server, can_publish=False)}
-    code, stderr = await failure("publish", "testcard://?size=320x180", environment=env)
-    assert code == 1 and "did not take the track: check that the token may publish" in stderr
+async def published(access: Access) -> None:
+    await asyncio.wait_for(Publisher(open_source("testcard://?size=320x180"), access).run(), 20)
 
 
 async def test_a_metrics_port_in_use_is_one_line(server: LocalServer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -17,6 +19,7 @@ from .sd_notify import Notifier
 
 BEAT_S = 1.0
 """How often it is looked at whether pictures flow, in seconds."""
+EXIT_WAIT_S = 0.2
 
 
 async def run_publish(
@@ -43,6 +46,9 @@ async def run_publish(
         SourceError: The source gave nothing from the start.
         ServerError: The room can't be joined at the start, or the server won't have us.
     """
+    # runs after the SDK's own end: a call of its threads into Python that is under way when Python ends
+    # would abort the process
+    atexit.register(threading.Event().wait, EXIT_WAIT_S)
     options = config.publish
     source = open_source(uri)
     notifier = Notifier(supervisor.socket)

@@ -86,7 +86,12 @@ class Session:
             raise self._access.explain(error) from None  # its text holds the token
         except asyncio.TimeoutError:
             raise self._access.explain(rtc.ConnectError("timed out")) from None
-        self.room_name, self.identity = self._room.name, self._room.local_participant.identity
+        me = self._room.local_participant
+        self.room_name, self.identity = self._room.name, me.identity
+        sources = me.permissions.can_publish_sources
+        if not me.permissions.can_publish or (sources and rtc.TrackSource.SOURCE_CAMERA not in sources):
+            way_out = "make one with canPublish, and camera among its canPublishSources"
+            raise Refused(f"{self._access.url}: the token is not for publishing a camera: {way_out}")
 
     async def _publish_while_route_stays(self) -> None:
         route = await self._until_route_known()
@@ -97,7 +102,7 @@ class Session:
         try:
             publication = await within(PUBLISH_TIMEOUT_S, publishing)
         except (rtc.participant.PublishTrackError, asyncio.TimeoutError) as error:
-            raise self._unpublishable() from error
+            raise ServerError(f"{self._access.url} did not take the track") from error
         self.published = self.watched = True
         if isinstance(track, EncodedTrack):
             self._feed.link = track
@@ -132,14 +137,6 @@ class Session:
             return PictureTrack(self._feed.size_wh, name=self._name)
         return EncodedTrack(
             self._feed.size_wh, name=self._name, has_company=lambda: bool(self._room.remote_participants)
-        )
-
-    def _unpublishable(self) -> ServerError:
-        way_out = "check that the token may publish (canPublish, and camera among canPublishSources)"
-        return (
-            ServerError("the connection to the server is lost")
-            if self._gone.is_set()
-            else Refused(f"{self._access.url} did not take the track: {way_out}")
         )
 
     async def _pump(self, track: AnyTrack) -> None:
