@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from livekit import rtc
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.clips import write_clip
+from tests.watching import until
 from vision_agent.config import ServerKeys
 from vision_agent.demo.server import LocalServer
 from vision_agent.publish.access import Access
@@ -48,8 +48,8 @@ def as_publisher(route: str, clip: str, seconds: float) -> dict[str, float]:
         access = Access(url=url, keys=keys, room=ROOM, identity="camera")
         publisher = Publisher(open_source(clip), access, encode=route == "encoded")
         running = asyncio.create_task(publisher.run(), name="publisher")
-        while publisher.counts.wire_pictures < 3 * FPS:  # settled: the first seconds look for the rate
-            await asyncio.sleep(0.1)
+        # the first seconds look for the rate
+        await until(lambda: publisher.counts.wire_pictures >= 3 * FPS, within_s=30)
         before_s, cpu_s = time.monotonic(), time.process_time()
         pictures, sent = publisher.counts.wire_pictures, publisher.counts.wire_bytes
         await asyncio.sleep(seconds)
@@ -70,7 +70,7 @@ def as_publisher(route: str, clip: str, seconds: float) -> dict[str, float]:
 
 
 def as_viewer() -> None:
-    """Watch until told to stop; decodes every picture, as a viewer does."""
+    """Watch until killed; decodes every picture, as a viewer does."""
 
     async def run() -> None:
         url, token = sys.stdin.readline().split()
@@ -83,9 +83,7 @@ def as_viewer() -> None:
         room.on("track_subscribed", lambda track, *_: streams.append(asyncio.ensure_future(read(track))))
         await room.connect(url, token)
         print("joined", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
-        await room.disconnect()
-        await asyncio.gather(*streams, return_exceptions=True)
+        await asyncio.Event().wait()
 
     asyncio.run(run())
 
@@ -95,17 +93,20 @@ async def measured(server: LocalServer, route: str, clip: Path, seconds: float) 
     pipe = asyncio.subprocess.PIPE
     command = [sys.executable, __file__, "--clip", str(clip), "--seconds", str(seconds), "--as"]
     viewer = await asyncio.create_subprocess_exec(*command, "viewer", stdin=pipe, stdout=pipe)
-    publisher = await asyncio.create_subprocess_exec(
-        *command, route, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
-    )
-    assert viewer.stdin is not None and viewer.stdout is not None
-    viewer.stdin.write(f"{server.url} {server.token('viewer', ROOM)}\n".encode())
-    assert await viewer.stdout.readline() == b"joined\n"
-    told = f"{server.url} {server.api_key} {server.api_secret}\n".encode()
-    out, _ = await asyncio.wait_for(publisher.communicate(told), seconds + 60)
-    viewer.stdin.write(b"\n")
-    await asyncio.wait_for(viewer.wait(), 20)
-    return dict(json.loads(out.decode().splitlines()[-1]))
+    publisher = await asyncio.create_subprocess_exec(*command, route, stdin=pipe, stdout=pipe)
+    try:
+        assert viewer.stdin is not None and viewer.stdout is not None
+        viewer.stdin.write(f"{server.url} {server.token('viewer', ROOM)}\n".encode())
+        line = await asyncio.wait_for(viewer.stdout.readline(), 30)
+        assert line == b"joined\n"
+        told = f"{server.url} {server.api_key} {server.api_secret}\n".encode()
+        out, _ = await asyncio.wait_for(publisher.communicate(told), seconds + 60)
+        return dict(json.loads(out.decode().splitlines()[-1]))
+    finally:
+        for process in (viewer, publisher):
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 async def compare(seconds: float, rounds: int) -> dict[str, Any]:
