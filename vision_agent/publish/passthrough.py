@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 KEY_WAIT_S = 1.0
 """Where the next key picture is expected within this time, it is waited for, in seconds."""
+LISTEN_EVERY_S = 0.1
+"""What the room asks for is looked at this often, in seconds."""
 SETTLE_S = 0.4
 """A request this short after a key picture was sent is answered by it, in seconds; else it is repeated."""
 
@@ -76,7 +78,7 @@ class Passthrough:
         self._thinning = Thinning()
         self._key_s: float | None = None
         self._group_s: float | None = None  # from one key picture to the next
-        self._sent_key_s = float("-inf")
+        self._sent_key_s = self._heard_s = float("-inf")
         self._stamp: int | None = None
         self.decoded = 0
         """Pictures decoded so far."""
@@ -187,6 +189,9 @@ class Passthrough:
             self._thinning.target_bps, self._thinning.level = None, 0
         if link is None:
             return None
+        if now_s - self._heard_s < LISTEN_EVERY_S:
+            return link
+        self._heard_s = now_s
         feedback = link.feedback()
         if feedback.key_asked:
             self._counts.keys_asked += 1
