@@ -187,6 +187,7 @@ class Passthrough:
         if link is not self._current:
             self._current, self._begun, self._asked, self._bridge = link, False, False, None
             self._thinning.target_bps, self._thinning.level = None, 0
+            self._heard_s = float("-inf")
         if link is None:
             return None
         if now_s - self._heard_s < LISTEN_EVERY_S:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from ..demand import Demand
 from ..frame import Frame
 from .decoding import OpenDecoder, PictureDecoder
-from .reader import Input, Reader, ReaderStatistics
+from .input import Input
+from .reader import Reader, ReaderStatistics
 
 CLOSE_WAIT_S = 1.0
 """How long closing waits for the thread; one stuck in a silent network ends by its time-out later."""

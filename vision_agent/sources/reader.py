@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from ..frame import Frame
 from .clock import Arrivals, Pace
 from .decoding import OpenDecoder, PacketDecoder, PictureDecoder
 from .faults import explain
+from .input import Input, Kind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,41 +29,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_WAKE_S = 0.1
 """While idle a recording is read this often, up to the present, in seconds."""
-
-
-class Kind(enum.Enum):
-    """What an input is, as far as reading it goes."""
-
-    CAMERA = "camera"
-    """A device on this machine: live."""
-    STREAM = "stream"
-    """A server that sends live."""
-    WEB = "web"
-    """A web address: live, or a recording; known once it is open."""
-    FILE = "file"
-    """A recording, played at real speed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """What FFmpeg is to open."""
-
-    url: str = field(repr=False)
-    """The address, with user name and password."""
-    shown: str
-    """The address as it may be shown."""
-    kind: Kind
-    """What it is."""
-    format: str | None = None
-    """FFmpeg's name of the format, or None to find it out."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """FFmpeg's options."""
-    loop: bool = False
-    """Whether a recording begins again at its end."""
-    open_timeout_s: float = 10.0
-    """Longest wait for a server to answer, in seconds."""
-    read_timeout_s: float = 5.0
-    """Longest wait for the next data from a server, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
