@@ -69,7 +69,8 @@ async def test_twenty_questions_about_what_passes_through_twenty_right(
         state = publisher.state
         assert right == 20
         assert state.route == "passthrough" and state.size_wh == (1280, 720) and state.problem is None
-        assert publisher.counts.sent > 100 and not publisher.counts.bridges
+        # the first group's length is known when it has ended; from then on the next key picture is near
+        assert publisher.counts.sent > 100 and publisher.counts.bridged <= 30
 
 
 async def test_who_comes_late_sees_now_within_two_seconds_though_the_next_key_picture_is_far(
