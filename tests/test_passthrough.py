@@ -157,17 +157,19 @@ async def test_nothing_is_decoded_while_nobody_needs_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "codec", "said"),
+    ("options", "codec", "pixel_format", "said"),
     [
-        ({"preset": "veryfast", "bf": "3"}, "libx264", "B-frames"),
-        ({"x265-params": "log-level=none"}, "libx265", "codec is hevc"),
-        ({}, "mjpeg", "codec is mjpeg"),
+        ({"preset": "veryfast", "bf": "3"}, "libx264", None, "B-frames"),
+        (LIVE, "libx264", "yuv422p", "its pixels are yuv422p"),
+        ({"x265-params": "log-level=none"}, "libx265", None, "codec is hevc"),
+        ({}, "mjpeg", None, "codec is mjpeg"),
     ],
 )
 async def test_what_can_not_pass_is_told(
-    tmp_path: Path, options: dict[str, str], codec: str, said: str
+    tmp_path: Path, options: dict[str, str], codec: str, pixel_format: str | None, said: str
 ) -> None:
-    clip = write_clip(tmp_path / "clip.mkv", codec=codec, seconds=1, options=options)
+    path = tmp_path / "clip.mkv"
+    clip = write_clip(path, codec=codec, seconds=1, options=options, pixel_format=pixel_format)
     with pytest.raises(NotPassable, match=said):
         await played(clip, Recorder(), PublishCounts())
 

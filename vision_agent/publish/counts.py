@@ -15,8 +15,6 @@ class PublishCounts:
     """Key pictures among them; of pictures the SDK encodes that is not known."""
     sent_bytes: int = 0
     """Bytes of encoded pictures handed to the track."""
-    sent_s: float = 0.0
-    """When the last one was, in seconds of ``time.monotonic()``."""
     wire_pictures: int = 0
     """Pictures that went over the network."""
     wire_bytes: int = 0
@@ -38,9 +36,8 @@ class PublishCounts:
     source_failures: int = 0
     """Times the source broke off and was tried again."""
 
-    def note_sent(self, length: int, *, is_key: bool, now_s: float) -> None:
+    def note_sent(self, length: int, *, is_key: bool) -> None:
         """Note a picture that was handed to the track."""
         self.sent += 1
         self.sent_keys += is_key
         self.sent_bytes += length
-        self.sent_s = now_s

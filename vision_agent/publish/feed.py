@@ -60,11 +60,21 @@ class Feed:
         self._watched = True
         self._loop = asyncio.get_running_loop()
         self._retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        self._frames = 0
+        self._sign = (0, 0.0)  # packets or frames, and when their number was last another one
 
     def take(self) -> Frame | None:
         """Take the newest frame of the encoded route, if there is one."""
         frame, self._slot = self._slot, None
         return frame
+
+    def sign_s(self, now_s: float) -> float:
+        """Return when the source last gave anything, as far as was looked; to be asked every few seconds."""
+        statistics = self.source.statistics if isinstance(self.source, CaptureSource) else None
+        count = statistics.demuxed if statistics is not None else self._frames
+        if count != self._sign[0]:
+            self._sign = (count, now_s)
+        return self._sign[1]
 
     def set_watched(self, watched: bool) -> None:
         """Spend less on decoding while nobody watches."""
@@ -116,6 +126,7 @@ class Feed:
             self._loop.call_soon_threadsafe(self._flows, PASSTHROUGH, size_wh)
 
     def _take_in(self, frame: Frame) -> None:
+        self._frames += 1
         self._flows(ENCODED, (frame.width, frame.height))
         self._counts.dropped += self._slot is not None
         self._slot = frame

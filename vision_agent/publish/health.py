@@ -12,8 +12,6 @@ from ..errors import ServerError
 from .counts import PublishCounts
 from .publisher import Publisher, PublishState
 
-_GAUGES = ("sent_s",)
-
 
 class Rates:
     """Makes rates of counts that only grow; time is an argument."""
@@ -57,9 +55,8 @@ def metrics_text(state: PublishState) -> str:
     """Return the counts as Prometheus reads them."""
     lines = []
     for each in fields(PublishCounts):
-        if each.name not in _GAUGES:
-            name = f"vision_agent_publish_{each.name}_total"
-            lines += [f"# TYPE {name} counter", f"{name} {getattr(state.counts, each.name)}"]
+        name = f"vision_agent_publish_{each.name}_total"
+        lines += [f"# TYPE {name} counter", f"{name} {getattr(state.counts, each.name)}"]
     flags = {
         "published": state.published,
         "watched": state.watched,

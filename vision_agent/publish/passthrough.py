@@ -25,6 +25,8 @@ from .thinning import Thinning
 
 logger = logging.getLogger(__name__)
 
+PIXELS = ("yuv420p", "yuvj420p")
+"""What decoders of browsers and of WebRTC take."""
 KEY_WAIT_S = 1.0
 """Where the next key picture is expected within this time, it is waited for, in seconds."""
 LISTEN_EVERY_S = 0.1
@@ -67,6 +69,7 @@ class Passthrough:
         avcc = is_avcc(extradata)
         self._filter = BitStreamFilterContext("h264_mp4toannexb", stream) if avcc else None
         self._sets = ParameterSets(None if avcc else extradata)
+        self._codec = codec
         self._spare = PictureDecoder(stream, source=source, captured_s=captured_s)
         self._link, self._opened, self._counts = link, opened, counts
         self._captured_s = captured_s
@@ -172,6 +175,9 @@ class Passthrough:
         self.decoded += 1
         if frame.rotation_deg:
             raise NotPassable("it is to be turned, which can't be told beside it")
+        pixels = self._codec.pix_fmt
+        if pixels not in PIXELS:
+            raise NotPassable(f"its pixels are {pixels}, which viewers can't decode")
         self._size_wh = (frame.width, frame.height)
         self._opened(self._size_wh)
         return True
@@ -252,4 +258,4 @@ class Passthrough:
             return
         if is_key:
             self._begun, self._asked, self._sent_key_s = True, False, now_s
-        self._counts.note_sent(len(data), is_key=is_key, now_s=now_s)
+        self._counts.note_sent(len(data), is_key=is_key)

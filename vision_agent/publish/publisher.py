@@ -19,8 +19,8 @@ from .session import Session
 logger = logging.getLogger(__name__)
 
 REJOIN_FIRST_S, REJOIN_MAX_S, JITTER = 0.5, 30.0, 0.5
-FLOW_S = 10.0
-"""Pictures count as flowing if the last one is no older than this, in seconds."""
+FLOW_S, MOVE_S = 10.0, 30.0
+"""Pictures count as flowing if the source and the network moved one within these times, in seconds."""
 TRY_S = 90.0
 """A source or a room that is gone counts as tried again if the last try is no older, in seconds."""
 
@@ -91,10 +91,6 @@ class Publisher:
         problem = feed.failure or self._lost
         if problem is None and session is not None and session.reconnecting:
             problem = "the connection to the server is lost, the SDK gets it back"
-        recent = now_s - self.counts.sent_s <= FLOW_S or (
-            published and session is not None and _rests(session)
-        )
-        tried = max(feed.tried_s if feed.failure else 0.0, self._joined_s if not published else 0.0)
         return PublishState(
             source=feed.source.name,
             room=self._room,
@@ -104,7 +100,7 @@ class Publisher:
             published=published,
             watched=session.watched if session is not None else False,
             problem=problem,
-            flows=recent or now_s - tried <= TRY_S,
+            flows=self._source_flows(now_s) and self._room_flows(now_s),
             counts=self.counts,
         )
 
@@ -112,6 +108,18 @@ class Publisher:
     def why_encoded(self) -> str | None:
         """Why what could be expected to pass through does not, or None."""
         return self._feed.why_encoded
+
+    def _source_flows(self, now_s: float) -> bool:
+        feed = self._feed
+        is_flowing = now_s - feed.sign_s(now_s) <= FLOW_S
+        is_opening = feed.route is None or feed.failure is not None
+        return is_flowing or (is_opening and now_s - feed.tried_s <= TRY_S)
+
+    def _room_flows(self, now_s: float) -> bool:
+        session = self._session
+        if session is None or not session.published:
+            return now_s - self._joined_s <= TRY_S
+        return session.reconnecting or self._feed.failure is not None or now_s - session.moved_s <= MOVE_S
 
     async def run(self) -> None:
         """Publish until a recording has ended, or for good.
@@ -177,7 +185,3 @@ class Publisher:
             if state != self._told:
                 self._told = state
                 self._on_change(state)
-
-
-def _rests(session: Session) -> bool:
-    return not session.watched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -54,6 +55,8 @@ class Session:
         """Whether the SDK is about to get a lost connection back."""
         self.watched = True
         """Whether anybody gets the track, as far as the server told."""
+        self.moved_s = 0.0
+        """When pictures last went over the network, or needed not to; in seconds of ``time.monotonic()``."""
         self.room_name = self.identity = ""
 
     async def run(self) -> None:
@@ -104,6 +107,7 @@ class Session:
         except (rtc.participant.PublishTrackError, asyncio.TimeoutError) as error:
             raise ServerError(f"{self._access.url} did not take the track") from error
         self.published = self.watched = True
+        self.moved_s = time.monotonic()
         if isinstance(track, EncodedTrack):
             self._feed.link = track
         self._tell()
@@ -158,7 +162,7 @@ class Session:
             except ImageError:
                 self._counts.dropped += 1
                 continue
-            self._counts.note_sent(0, is_key=False, now_s=loop.time())
+            self._counts.note_sent(0, is_key=False)
 
     async def _look(self, track: AnyTrack) -> None:
         """Look at what goes over the wire; a track nobody watches is at rest."""
@@ -176,6 +180,8 @@ class Session:
                 self._counts.wire_bytes += max(0, sent.bytes_sent - before_bytes)
                 pictures = max(pictures, stream.frames_encoded - before_pictures)
         self._counts.wire_pictures += pictures
+        if pictures or not active:
+            self.moved_s = time.monotonic()
         if reports:
             self._set_watched(bool(active))
 
