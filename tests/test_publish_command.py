@@ -16,10 +16,11 @@ import pytest
 from livekit import api
 
 from vision_agent import ConfigError, open_source
-from vision_agent.config import Supervisor
+from vision_agent.config import Config, PublishOptions, Supervisor
 from vision_agent.demo.server import LocalServer
 from vision_agent.errors import ServerError
 from vision_agent.publish.access import Access, Refused
+from vision_agent.publish.command import run_publish
 from vision_agent.publish.publisher import Publisher
 from vision_agent.publish.sd_notify import Notifier
 
@@ -103,11 +104,12 @@ async def test_ctrl_c_ends_it_too_and_a_ready_token_is_enough(server: LocalServe
 
 async def test_a_recording_that_is_played_once_ends_it(server: LocalServer, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "short.mp4", seconds=1, options=LIVE)
-    async with running(
-        "publish", f"{clip}?loop=0", "--room", ROOM, environment=environment(server)
-    ) as command:
-        assert await command.exit_code() == 0
-        assert command.err.splitlines()[-1] == "vision-agent: the recording has ended"
+    access = Access.choose(room=ROOM, environment=environment(server))
+    said: list[str] = []
+    config = Config(publish=PublishOptions(room=ROOM))
+    await run_publish(config, f"{clip}?loop=0", access, supervisor=Supervisor(), say=said.append)
+    assert said[0].startswith("short.mp4 passes through, in room test as camera-")
+    assert said[-1] == "the recording has ended"
 
 
 def token(server: LocalServer, *, secret: str = "", age_s: float = 0, **grants: bool) -> str:
@@ -170,6 +172,9 @@ async def test_a_token_of_no_use_and_a_server_that_is_not_there_are_told(server:
             await published(Access.choose(token=ready, environment=keys))
         assert ready not in str(caught.value)
         assert caught.value.__cause__ is None
+    wrong = Access.choose(room=ROOM, environment=environment(server, LIVEKIT_API_SECRET="x" * 40))
+    with pytest.raises(Refused, match="refuses the API key or secret: check both"):
+        await published(wrong)
     away = Access.choose(url="ws://127.0.0.1:1", room=ROOM, environment=keys)
     with pytest.raises(ServerError, match=r"no LiveKit server at ws://127\.0\.0\.1:1: connection refused"):
         await published(away)
@@ -181,11 +186,12 @@ async def published(access: Access) -> None:
 
 
 async def test_a_metrics_port_in_use_is_one_line(server: LocalServer) -> None:
+    access = Access.choose(room=ROOM, environment=environment(server))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        args = ("publish", "testcard://", "--room", ROOM, "--metrics-port", port)
-        code, stderr = await failure(*args, environment=environment(server))
-    assert code == 1 and f"port {port} of 127.0.0.1 can't be used: address already in use" in stderr
+        port = taken.getsockname()[1]
+        config = Config(publish=PublishOptions(metrics_port=port))
+        with pytest.raises(ServerError, match=f"port {port} of 127.0.0.1 can't be used: address already"):
+            await run_publish(config, "testcard://", access, supervisor=Supervisor(), say=print)
 
 
 def test_without_systemd_nothing_is_told_and_its_names_are_understood(tmp_path: Path) -> None:
