@@ -20,8 +20,9 @@ from .jpeg_packet import whole_jpeg
 
 MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000
 """Most that is kept of one group of pictures while idle; beyond it is decoded, without being shown."""
-IDLE_INTERVAL_S = 1.0
-"""While idle at most one key picture is decoded in this time, in seconds."""
+IDLE_INTERVAL_S = 0.9
+"""While idle at most one key picture is decoded in this time, in seconds; groups of one second, which
+are common and come with some jitter, are each decoded."""
 TAIL_PACKETS = 8
 """In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
 
