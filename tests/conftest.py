@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import atexit
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
-from livekit.rtc._ffi_client import FfiClient
+
+# Runs after the SDK's own end, since it is registered before: a native thread that calls Python while the
+# interpreter goes away aborts the process, whatever the tests said.
+atexit.register(threading.Event().wait, 0.5)
 
 MAY_BLOCK = {  # at the start or on the side, where no picture waits
     "vision_agent/bench/command.py": {"bench"},
@@ -37,14 +41,3 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
             return
         await asyncio.sleep(0)
     raise AssertionError(f"leaked tasks: {[t.get_name() for t in leaked]}")
-
-
-def pytest_unconfigure() -> None:
-    """End livekit's native threads while Python still lives.
-
-    One that calls back while the interpreter shuts down aborts the process, whatever the tests said: rooms
-    that a failed test's traceback keeps alive make that likely.
-    """
-    if FfiClient._instance is not None:
-        FfiClient._instance._dispose()
-        time.sleep(0.3)  # a call under way comes back

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from vision_agent.image import encode_rgb
 from vision_agent.sources.capture import CaptureSource
-from vision_agent.sources.reader import Input, Kind
+from vision_agent.sources.input import Input, Kind
 from vision_agent.sources.testcard import render
 from vision_agent.watcher import Watcher
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import __version__, doctor
-from .config import Config, ServerKeys, load_config
+from .config import Config, ServerKeys, Supervisor, load_config
 from .conversation import Conversation
 from .demo.run import run_demo
 from .errors import ConfigError, VisionAgentError
@@ -81,6 +81,23 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if doctor.is_fine(findings) else 1
 
 
+def _publish(args: argparse.Namespace) -> None:
+    from .publish.access import Access  # needs nothing of this where it is not used
+    from .publish.command import run_publish
+
+    config = load_config(args.config)
+    given = {name: getattr(args, name) for name in ("room", "identity", "name", "metrics_port")}
+    publish = replace(config.publish, **{name: value for name, value in given.items() if value is not None})
+    config = replace(config, publish=publish)
+    access = Access.choose(url=args.url, token=args.token, room=publish.room, identity=publish.identity)
+
+    def say(line: str) -> None:
+        print(f"vision-agent: {line}", file=sys.stderr, flush=True)
+
+    supervisor = Supervisor.from_environment()
+    asyncio.run(run_publish(config, args.source, access, encode=args.encode, supervisor=supervisor, say=say))
+
+
 def _bench(args: argparse.Namespace) -> int:
     from .bench.command import bench, missed  # needs nothing of this where it is not used
     from .bench.markdown import render
@@ -131,6 +148,21 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", parents=[configured], help="server, agent and a page, on this machine")
     demo.add_argument("--port", type=int, default=0, help="of the page on 127.0.0.1; default: any free one")
     demo.set_defaults(run=_demo)
+    publish = commands.add_parser("publish", help="bring a source into a room, as a camera")
+    publish.add_argument("source", metavar="SOURCE", help="URI, as --source of ask")
+    publish.add_argument("--config", type=Path, metavar="FILE", help="settings, as configs/default.toml")
+    publish.add_argument("--url", help="of the LiveKit server; default: LIVEKIT_URL")
+    publish.add_argument(
+        "--token", help="ready token; default: LIVEKIT_TOKEN, or one made with LIVEKIT_API_KEY and _SECRET"
+    )
+    publish.add_argument("--room", metavar="NAME", help="instead of publish.room; a token names its own")
+    publish.add_argument("--identity", metavar="NAME", help="instead of publish.identity")
+    publish.add_argument("--name", help="of the track, instead of publish.name")
+    publish.add_argument("--encode", action="store_true", help="encode even what could pass through")
+    publish.add_argument(
+        "--metrics-port", type=int, metavar="PORT", help="serve /metrics and /health; 0 is any free one"
+    )
+    publish.set_defaults(run=_publish)
     bench_command = commands.add_parser("bench", help="measure what pictures cost on this machine")
     bench_command.add_argument("--quick", action="store_true", help="fewer rounds, under a minute")
     bench_command.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these parts only")

@@ -26,6 +26,8 @@ Section = TypeVar("Section")
 CONFIG_VARIABLE = "VISION_AGENT_CONFIG"
 """Environment variable that names the config file where no argument does."""
 SERVER_VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+TOKEN_VARIABLE = "LIVEKIT_TOKEN"
+"""Environment variable with a ready token for ``vision-agent publish``."""
 ENVIRONMENT: Mapping[str, str] = os.environ
 """The process's environment, for the modules that are to be told of one."""
 
@@ -67,6 +69,51 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishOptions:
+    """How ``vision-agent publish`` brings a source into a room."""
+
+    room: str = ""
+    """The room, where no token and no ``--room`` names one."""
+    identity: str = ""
+    """Who the camera is in the room; empty: ``camera-`` and the host's name."""
+    name: str = "camera"
+    """The track's name."""
+    report_s: float = 60.0
+    """How often a line on stderr says how it goes, in seconds."""
+    metrics_host: str = "127.0.0.1"
+    """Address of metrics and health."""
+    metrics_port: int = -1
+    """Port of metrics and health; -1: not served; 0: any free one."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the way out.
+        """
+        check_range("report_s", self.report_s, 1, 86400, "seconds")
+        check_range("metrics_port", self.metrics_port, -1, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisor:
+    """What systemd told this process, if it started it."""
+
+    socket: str = ""
+    """Where it wants to be told how it goes; empty: it does not."""
+    watchdog_s: float | None = None
+    """How often it wants to be told that all goes well, in seconds, or None."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = ENVIRONMENT) -> Supervisor:
+        """Read ``NOTIFY_SOCKET`` and ``WATCHDOG_USEC``."""
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        is_number = microseconds.isdecimal() and int(microseconds) > 0
+        watchdog_s = int(microseconds) / 1e6 if is_number else None
+        return cls(socket=environment.get("NOTIFY_SOCKET", ""), watchdog_s=watchdog_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that can be set, section by section, with the defaults of ``configs/default.toml``."""
 
@@ -80,6 +127,8 @@ class Config:
     """What is accepted from one participant."""
     worker: WorkerOptions = field(default_factory=WorkerOptions)
     """How ``vision-agent start`` works for a LiveKit server."""
+    publish: PublishOptions = field(default_factory=PublishOptions)
+    """How ``vision-agent publish`` brings a source into a room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +153,18 @@ class ServerKeys:
         if missing:
             raise ConfigError(f"{', '.join(missing)} not set: export the URL, key and secret of your server")
         url, api_key, api_secret = (environment[name] for name in SERVER_VARIABLES)
-        if not url.startswith(("ws://", "wss://", "http://", "https://")):
-            raise ConfigError(f"LIVEKIT_URL = {url!r}: must begin with ws:// or wss://")
+        check_url(url)
         return cls(url=url, api_key=api_key, api_secret=api_secret)
+
+
+def check_url(url: str, name: str = "LIVEKIT_URL") -> None:
+    """Check that an address is one of a LiveKit server.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not url.startswith(("ws://", "wss://", "http://", "https://")):
+        raise ConfigError(f"{name} = {url!r}: must begin with ws:// or wss://")
 
 
 def load_config(path: Path | None = None) -> Config:

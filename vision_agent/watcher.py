@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .backoff import Backoff
 from .demand import Demand, DemandAware, DemandLevel
 from .errors import SourceError, VisionAgentError
 from .frame import Frame
@@ -220,11 +221,12 @@ class Watcher:
             self._fall = asyncio.get_running_loop().call_later(falls_in_s + 0.001, self._apply_demand)
 
     async def _run(self) -> None:
-        retry_s = RETRY_FIRST_S
+        retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while True:
             try:
                 async for frame in self.source.frames():
-                    retry_s, self._failure = RETRY_FIRST_S, None
+                    retry.reset()
+                    self._failure = None
                     if self._demand is Demand.OFF:  # a last one on its way
                         continue
                     self._dropped += not self._taken
@@ -237,5 +239,4 @@ class Watcher:
                 self._failure = str(error)
                 self._arrived.set()
                 logger.warning("source failed, trying again", extra={"source": self.source.name})
-            await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, RETRY_MAX_S)
+            await asyncio.sleep(retry.next_s())

@@ -27,14 +27,19 @@ TRIES = 3
 class LocalServer:
     """Starts a livekit-server on free loopback ports with a key of its own; stops it at the end.
 
+    Args:
+        port: Port for signalling; 0 is any free one.
+        api_secret: Secret of its key; empty is a new one.
+
     Raises:
         ConfigError: No livekit-server is on ``PATH`` or in the cache.
         ServerError: The server did not come up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, port: int = 0, api_secret: str = "") -> None:
         self.api_key = "local"
-        self.api_secret = secrets.token_hex(24)
+        self.api_secret = api_secret or secrets.token_hex(24)
+        self._port = port
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
 
@@ -47,7 +52,7 @@ class LocalServer:
         raise ServerError(f"livekit-server ended {TRIES} times as soon as it was started")
 
     async def _start(self, binary: Path) -> bool:
-        port = _free_port()
+        port = self._port or _free_port()
         self.url = f"ws://127.0.0.1:{port}"
         config = {
             "port": port,

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from ..demand import Demand
 from ..frame import Frame
-from .reader import Input, Reader, ReaderStatistics
+from .decoding import OpenDecoder, PictureDecoder
+from .input import Input
+from .reader import Reader, ReaderStatistics
 
 CLOSE_WAIT_S = 1.0
 """How long closing waits for the thread; one stuck in a silent network ends by its time-out later."""
@@ -29,6 +31,8 @@ class CaptureSource:
     def __init__(self, source: Input, *, name: str) -> None:
         self.name = name
         self.input = source
+        self.decoder: OpenDecoder = PictureDecoder
+        """What makes frames of packets, from the next call of ``frames`` on."""
         self._demand = Demand.ACTIVE
         self._reader: Reader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -68,7 +72,9 @@ class CaptureSource:
         await self.aclose()
         self._ended = False
         self._loop = asyncio.get_running_loop()
-        reader = self._reader = Reader(self.input, name=self.name, demand=self._demand, on_news=self._tell)
+        reader = self._reader = Reader(
+            self.input, name=self.name, demand=self._demand, on_news=self._tell, decoder=self.decoder
+        )
         reader.start()
         try:
             while True:

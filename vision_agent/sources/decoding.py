@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Protocol
 
 import av
 import numpy as np
@@ -19,14 +20,52 @@ from .jpeg_packet import whole_jpeg
 
 MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000
 """Most that is kept of one group of pictures while idle; beyond it is decoded, without being shown."""
-IDLE_INTERVAL_S = 0.8
-"""While idle at most one key picture is decoded in this time, in seconds: below the common second between
-two, so that one that comes a little early is not left out."""
+IDLE_INTERVAL_S = 0.9
+"""While idle at most one key picture is decoded in this time, in seconds; groups of one second, which
+are common and come with some jitter, are each decoded."""
 TAIL_PACKETS = 8
 """In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
 BT601, LIMITED = 5, 1  # SWS_CS_ITU601, libswscale/swscale.h; AVCOL_RANGE_MPEG
+
+
+class PacketDecoder(Protocol):
+    """Takes the packets of one stream, in the reader's thread, and may make frames of them."""
+
+    decoded: int
+    """Pictures decoded so far."""
+    corrupt: int
+    """Packets and pictures left out because they were broken."""
+
+    @property
+    def full_size_wh(self) -> tuple[int, int] | None:
+        """Width and height in pixels, once known."""
+
+    @property
+    def behind(self) -> int:
+        """Packets that were kept and are to be caught up with as soon as somebody looks."""
+
+    def seconds(self, stamp: int | None) -> float | None:
+        """Return a time stamp of the stream in seconds."""
+
+    def feed(self, packet: Packet[VideoStream], demand: Demand, now_s: float) -> Frame | None:
+        """Take the next packet; return the picture to show now, if there is one."""
+
+    def catch_up(self) -> Frame | None:
+        """Decode all that was kept; return the newest picture."""
+
+    def end(self, demand: Demand) -> Frame | None:
+        """Take the end of a recording; return its last picture, if one was held back."""
+
+
+class OpenDecoder(Protocol):
+    """Makes the decoder of a stream that was opened."""
+
+    def __call__(
+        self, stream: VideoStream, *, source: str, captured_s: Callable[[float | None], float]
+    ) -> PacketDecoder:
+        """Return it; ``PictureDecoder`` tells the arguments."""
 
 
 class PictureDecoder:
@@ -94,9 +133,9 @@ class PictureDecoder:
         self._kept_bytes += packet.size
         if demand is Demand.ACTIVE:
             return self.catch_up()
-        if packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
+        if demand is Demand.IDLE and packet.is_keyframe and now_s - self._idle_from_s >= IDLE_INTERVAL_S:
             self._idle_from_s = now_s
-            return self._key_picture(packet)
+            return self.key_picture(packet)
         if len(self._kept) > MAX_KEPT_PACKETS or self._kept_bytes > MAX_KEPT_BYTES:
             self.catch_up()
         return None
@@ -125,6 +164,13 @@ class PictureDecoder:
         frames = self._decode(None)
         return self._frame(frames[-1]) if frames else newest
 
+    def key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
+        """Decode one picture on its own; the decoder would hold it back until later ones come."""
+        self._codec.flush_buffers()
+        frames = self._decode(packet) + self._decode(None)
+        self._torn = True
+        return self._frame(frames[-1]) if frames else None
+
     def _as_it_is(self, packet: Packet[VideoStream]) -> Frame | None:
         try:
             width, height, jpeg = whole_jpeg(bytes(packet))
@@ -133,13 +179,6 @@ class PictureDecoder:
             return None
         captured_s = self._captured_s(self.seconds(packet.pts))
         return Frame(width=width, height=height, captured_s=captured_s, source=self._source, jpeg=jpeg)
-
-    def _key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
-        """Decode one picture on its own; the decoder would hold it back until later ones come."""
-        self._codec.flush_buffers()
-        frames = self._decode(packet) + self._decode(None)
-        self._torn = True
-        return self._frame(frames[-1]) if frames else None
 
     def _decode(self, packet: Packet[VideoStream] | None) -> list[VideoFrame]:
         try:

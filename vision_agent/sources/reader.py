@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,9 @@ from ..demand import Demand
 from ..errors import SourceError
 from ..frame import Frame
 from .clock import Arrivals, Pace
-from .decoding import PictureDecoder
+from .decoding import OpenDecoder, PacketDecoder, PictureDecoder
 from .faults import explain
+from .input import Input, Kind
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,41 +29,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_WAKE_S = 0.1
 """While idle a recording is read this often, up to the present, in seconds."""
-
-
-class Kind(enum.Enum):
-    """What an input is, as far as reading it goes."""
-
-    CAMERA = "camera"
-    """A device on this machine: live."""
-    STREAM = "stream"
-    """A server that sends live."""
-    WEB = "web"
-    """A web address: live, or a recording; known once it is open."""
-    FILE = "file"
-    """A recording, played at real speed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """What FFmpeg is to open."""
-
-    url: str = field(repr=False)
-    """The address, with user name and password."""
-    shown: str
-    """The address as it may be shown."""
-    kind: Kind
-    """What it is."""
-    format: str | None = None
-    """FFmpeg's name of the format, or None to find it out."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """FFmpeg's options."""
-    loop: bool = False
-    """Whether a recording begins again at its end."""
-    open_timeout_s: float = 10.0
-    """Longest wait for a server to answer, in seconds."""
-    read_timeout_s: float = 5.0
-    """Longest wait for the next data from a server, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +55,18 @@ class Reader:
         name: The view's name.
         demand: How much to spend at first.
         on_news: Called in the thread when there is a frame or the end to be taken.
+        decoder: What is made of the packets of a stream, once it is open.
     """
 
-    def __init__(self, source: Input, *, name: str, demand: Demand, on_news: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: Input,
+        *,
+        name: str,
+        demand: Demand,
+        on_news: Callable[[], None],
+        decoder: OpenDecoder = PictureDecoder,
+    ) -> None:
         self._input = source
         self._name = name
         self._demand = demand
@@ -100,7 +74,8 @@ class Reader:
         self._changed = threading.Condition()
         self._stopping = False
         self._slot: Frame | None = None
-        self._decoder: PictureDecoder | None = None
+        self._open_decoder = decoder
+        self._decoder: PacketDecoder | None = None
         self._size_wh: tuple[int, int] | None = None
         self._opened = self._demuxed = self._decoded = self._corrupt = self._dropped = 0
         self.finished = False
@@ -213,7 +188,7 @@ class Reader:
         arrivals, now_s = Arrivals(), time.monotonic
         # FFmpeg counts the pictures of a multipart answer at 25 per second, whatever their rate is
         has_stamps = container.format.name != "mpjpeg"
-        decoder = self._decoder = PictureDecoder(
+        decoder = self._decoder = self._open_decoder(
             stream,
             source=self._name,
             captured_s=lambda stamp_s: arrivals.captured_s(stamp_s if has_stamps else None, now_s()),
@@ -233,7 +208,7 @@ class Reader:
         is_live = container.duration is None and self._input.kind is Kind.WEB
         captured_s = partial(_shown_s, pace)
         while True:
-            decoder = self._decoder = PictureDecoder(stream, source=self._name, captured_s=captured_s)
+            decoder = self._decoder = self._open_decoder(stream, source=self._name, captured_s=captured_s)
             packets = 0
             for packet in container.demux(stream):
                 if not packet.size:
@@ -255,7 +230,7 @@ class Reader:
             pace.restart()
             container.seek(container.start_time or 0)
 
-    def _wait_until(self, due_s: float, decoder: PictureDecoder) -> bool:
+    def _wait_until(self, due_s: float, decoder: PacketDecoder) -> bool:
         """Wait for a packet's time, and while nobody needs the view; return whether to go on."""
         woke_s = time.monotonic()
         while True:

@@ -12,8 +12,8 @@ from ..errors import ConfigError, SourceError, check_range
 from .cameras import FORMATS, Camera, choose_format, list_cameras
 from .capture import CaptureSource
 from .csi import CsiSource
+from .input import Input, Kind
 from .pictures import SUFFIXES, PictureSource
-from .reader import Input, Kind
 from .testcard import TestcardSource
 
 AnySource = CaptureSource | CsiSource | PictureSource | TestcardSource

@@ -1,0 +1,72 @@
+"""The files under ``deploy``: what can be checked of them without systemd and Docker."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vision_agent.cli import _parser
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+UNITS = ("vision-agent.service", "vision-agent-publish.service")
+
+
+def settings(name: str) -> dict[str, str]:
+    lines = (DEPLOY / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if re.match(r"\w+=", line))
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_is_unprivileged_restarted_and_runs_a_command_that_is_there(name: str) -> None:
+    unit = settings(name)
+    assert unit["DynamicUser"] == "yes" and unit["NoNewPrivileges"] == "yes"
+    assert unit["CapabilityBoundingSet"] == "" and unit["ProtectSystem"] == "strict"
+    assert unit["Restart"] == "on-failure" and unit["RestartPreventExitStatus"] == "2"
+    program, *args = unit["ExecStart"].split()
+    assert program.endswith("/bin/vision-agent")
+    assert callable(_parser().parse_args(args).run)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_takes_a_unit(name: str, tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd isn't here")
+    unit = tmp_path / name
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    # systemd before 254 doesn't know a back-off that grows, and goes without
+    problems = [line for line in done.stderr.splitlines() if name in line and "RestartSteps" not in line]
+    assert not [line for line in problems if "RestartMaxDelaySec" not in line], done.stderr
+    assert done.returncode == 0
+
+
+def test_the_compose_file_names_commands_that_are_there_and_holds_no_secret() -> None:
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    services = yaml.safe_load(text)["services"]
+    assert set(services) == {"server", "agent", "camera"}
+    for name in ("agent", "camera"):
+        service = services[name]
+        assert service["cap_drop"] == ["ALL"] and service["read_only"] is True
+        assert service["environment"]["LIVEKIT_API_SECRET"].startswith("${LIVEKIT_API_SECRET:?")
+        filled = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", part) for part in service["command"]]
+        assert callable(_parser().parse_args(filled).run)
+        assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+
+
+def test_the_image_is_built_of_files_that_are_there_and_runs_unprivileged() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    stages = text.split("\nFROM ")[1:]
+    assert len(stages) == 3
+    for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
+        *sources, _ = line.split()
+        assert all((DEPLOY.parent / source).exists() for source in sources), line
+    final = stages[-1]
+    assert "\nUSER vision-agent\n" in final and "HEALTHCHECK" in final and "COPY . " not in text
+    assert not re.search(r"\b(gcc|build-essential|npm|make)\b", final)

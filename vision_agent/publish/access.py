@@ -1,0 +1,131 @@
+"""How a publisher gets into a room, and what a server's refusal means."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from livekit import api, rtc
+
+from ..config import ENVIRONMENT, TOKEN_VARIABLE, ServerKeys, check_url
+from ..errors import ConfigError, ServerError
+
+TOKEN_TTL = timedelta(hours=6)
+"""How long a token of our own making is good for; each time a room is joined a new one is made."""
+
+
+class Refused(ServerError):
+    """The server won't have us, and trying again would not change that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The way into one room: a ready token, or the key to make one.
+
+    Raises:
+        ConfigError: Neither is there, or there is no room to make a token for.
+    """
+
+    url: str
+    """``ws://`` or ``wss://`` address of the server."""
+    token: str | None = field(default=None, repr=False)
+    """A ready token, which names room and identity itself."""
+    keys: ServerKeys | None = None
+    """The server's key; a token of it is made whenever one is needed."""
+    room: str = ""
+    """The room to make a token for."""
+    identity: str = ""
+    """The identity to make a token for; empty: by the host's name."""
+
+    def __post_init__(self) -> None:
+        """Check that there is a way in."""
+        if self.token is None and self.keys is None:
+            raise ConfigError(
+                "no way into a room: give --token, or set LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+            )
+        if self.token is None and not self.room:
+            raise ConfigError("which room? give --room, or publish.room in the config")
+
+    @classmethod
+    def choose(
+        cls,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        room: str = "",
+        identity: str = "",
+        environment: Mapping[str, str] = ENVIRONMENT,
+    ) -> Access:
+        """Take what was given, the rest from ``LIVEKIT_URL``, ``LIVEKIT_TOKEN``, key and secret.
+
+        Raises:
+            ConfigError: Something is missing or can't be used.
+        """
+        token = token or environment.get(TOKEN_VARIABLE) or None
+        if token is None:
+            named = {**environment, **({"LIVEKIT_URL": url} if url else {})}
+            keys = ServerKeys.from_environment(named)
+            return cls(url=keys.url, keys=keys, room=room, identity=identity)
+        url = url or environment.get("LIVEKIT_URL") or ""
+        check_url(url)
+        return cls(url=url, token=token)
+
+    def ticket(self) -> str:
+        """Return a token that is good now, if there is one."""
+        if self.token is not None:
+            return self.token
+        assert self.keys is not None
+        grants = api.VideoGrants(room_join=True, room=self.room, can_publish=True, can_subscribe=False)
+        token = api.AccessToken(self.keys.api_key, self.keys.api_secret).with_grants(grants)
+        token = token.with_identity(self.identity or default_identity()).with_ttl(TOKEN_TTL)
+        return token.to_jwt()
+
+    def explain(self, error: rtc.ConnectError) -> ServerError:
+        """Make one line of the SDK's error; its own text holds the token.
+
+        Returns:
+            ``Refused`` where trying again is of no use, else ``ServerError``.
+        """
+        text = error.message.lower()
+        if "expired" in text:
+            return Refused(f"{self.url}: the token has expired: make a new one, or give key and secret")
+        if "permissions denied" in text:
+            return Refused(f"{self.url}: the token is not for joining a room: make one with roomJoin")
+        if "401" in text or "unauthorized" in text or "invalid token" in text:
+            what = "the token" if self.token is not None else "the API key or secret"
+            way_out = "make one with this server's key" if self.token is not None else "check both"
+            return Refused(f"{self.url} refuses {what}: {way_out}")
+        reason = next((words for part, words in _REASONS if part in text), "it can't be joined")
+        return ServerError(f"no LiveKit server at {self.url}: {reason}; check LIVEKIT_URL and the network")
+
+
+_REASONS = (
+    ("connection refused", "connection refused"),
+    ("lookup", "its name isn't known"),
+    ("timed out", "no answer"),
+    ("404", "it answers, but not as LiveKit"),
+    ("http", "it answers, but not as LiveKit"),
+)
+
+_REASON = rtc.DisconnectReason
+
+
+def farewell(reason: rtc.DisconnectReason.ValueType, identity: str) -> ServerError:
+    """Say why a room is gone: ``Refused`` where coming back would be wrong."""
+    if reason == _REASON.DUPLICATE_IDENTITY:
+        return Refused(f"another participant joined as {identity}: give each publisher its own --identity")
+    if reason == _REASON.PARTICIPANT_REMOVED:
+        return Refused(f"{identity} was removed from the room by the server")
+    words = {
+        _REASON.SERVER_SHUTDOWN: "the server shuts down",
+        _REASON.ROOM_DELETED: "the room was deleted",
+        _REASON.ROOM_CLOSED: "the room was closed",
+    }
+    return ServerError(words.get(reason, "the connection to the server is lost"))
+
+
+def default_identity() -> str:
+    """Return an identity by the host's name."""
+    return f"camera-{socket.gethostname() or 'host'}"

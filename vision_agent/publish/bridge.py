@@ -1,0 +1,74 @@
+"""Pictures of our own making between a late viewer and the camera's next key picture.
+
+A camera can't be asked for a key picture, and its next one may be ten seconds away. What was kept
+since its last one is decoded instead, and from the picture of now on the stream is encoded here,
+beginning with a key picture, until the camera's own comes and passes through again.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+
+from ..frame import Frame
+
+CRF, KEY_EVERY_S = "23", 0.5
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
+
+
+def can_bridge() -> bool:
+    """Tell whether FFmpeg here has an H.264 encoder; PyAV's wheels do."""
+    return "libx264" in av.codecs_available
+
+
+class Bridge:
+    """Encodes pictures with the least delay and work; used in one thread.
+
+    Args:
+        frame: The first picture, which tells the size.
+        max_bps: Most bits per second, or None.
+    """
+
+    def __init__(self, frame: Frame, *, max_bps: int | None = None) -> None:
+        options = {"preset": "ultrafast", "tune": "zerolatency", "crf": CRF, "forced-idr": "1", "bf": "0"}
+        if max_bps is not None:
+            options |= {"maxrate": str(max_bps), "bufsize": str(max_bps)}
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, VideoCodecContext)
+        encoder.width, encoder.height = self.size_wh = (frame.width, frame.height)
+        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 1000)
+        encoder.gop_size, encoder.thread_count = 10_000, 1
+        if frame.full_range:
+            encoder.color_range = _FULL_RANGE
+        encoder.options = options
+        self._encoder = encoder
+        self._stamp = -1
+        self._key_s = float("-inf")
+        self._key_asked = True
+
+    def ask_key(self) -> None:
+        """Make one of the next pictures a key picture; twice a second at most."""
+        self._key_asked = True
+
+    def encode(self, frame: Frame, now_s: float) -> tuple[bytes, bool]:
+        """Encode one picture of the first one's size.
+
+        Returns:
+            An Annex B access unit, with parameter sets if it is a key picture, and whether it is one.
+        """
+        planes = frame.planes_i420
+        assert planes is not None
+        picture = VideoFrame.from_ndarray(
+            np.ascontiguousarray(planes.reshape(frame.height * 3 // 2, frame.width)), format="yuv420p"
+        )
+        self._stamp = max(self._stamp + 1, round(frame.captured_s * 1000))
+        picture.pts, picture.time_base = self._stamp, Fraction(1, 1000)
+        is_key = self._key_asked and now_s - self._key_s >= KEY_EVERY_S
+        if is_key:
+            self._key_asked, self._key_s = False, now_s
+            picture.pict_type = PictureType.I
+        return b"".join(bytes(packet) for packet in self._encoder.encode(picture)), is_key

@@ -1,0 +1,38 @@
+"""Waiting with a limit. Before Python 3.12 ``asyncio.wait_for`` may swallow a cancellation; these don't."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+async def within(timeout_s: float, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine, but no longer than this.
+
+    Raises:
+        asyncio.TimeoutError: It took longer, and was cancelled.
+    """
+    task = asyncio.create_task(coroutine)
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            raise asyncio.TimeoutError
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    return task.result()
+
+
+async def either(*events: asyncio.Event, timeout_s: float | None = None) -> None:
+    """Wait until one of the events is set, or the time is over."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
