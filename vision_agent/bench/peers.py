@@ -28,11 +28,13 @@ ENVIRONMENTS = Path(".cache/peers")
 OURS = "vision_agent"
 QUALITY = 80
 SIZES = {
-    "720p to 512 px": ((1280, 720), 512),
-    "1080p to 768 px": ((1920, 1080), 768),
-    "720p, its default": ((1280, 720), 0),
+    "720p to 512 px": ((1280, 720), 512, 0.0),
+    "720p to 512 px, 30 a second": ((1280, 720), 512, 1 / 30),
+    "1080p to 768 px": ((1920, 1080), 768, 0.0),
+    "720p, its default": ((1280, 720), 0, 0.0),
 }
-COUNT = 6
+"""Size, longest side or the peer's own, and the seconds from one frame to the next."""
+COUNT = 8
 """Frames that are encoded each time a peer is asked."""
 SETTLE_S = 1.5
 
@@ -166,7 +168,7 @@ async def _encode(
         for peer in peers:
             command = [pythons[peer.name], SCRIPTS / peer.script]
             running[peer.name] = await children.enter_async_context(started(peer.name, command))
-        for label, (size_wh, side_px) in SIZES.items():
+        for label, (size_wh, side_px, apart_s) in SIZES.items():
             frames = folder / f"{size_wh[1]}.npy"
             await asyncio.to_thread(_save, frames, size_wh)
             able = [peer for peer in peers if peer.sizes or not side_px]
@@ -176,6 +178,7 @@ async def _encode(
                 "size_wh": size_wh,
                 "side_px": side_px,
                 "quality": QUALITY,
+                "apart_s": apart_s,
                 "count": COUNT,
             }
             taken: dict[str, list[float]] = {peer.name: [] for peer in able}
@@ -190,7 +193,7 @@ async def _encode(
                 result.add(f"{label}: {peer.name}", "ms", taken[peer.name])
             for peer in able:
                 if peer.name != OURS:
-                    at_least = peer.at_least if side_px else 0
+                    at_least = peer.at_least if side_px and not apart_s else 0
                     name = f"{label}: {peer.name} / {OURS}"
                     result.ratio(name, taken[peer.name], taken[OURS], at_least=at_least)
             for peer in able:
