@@ -19,7 +19,7 @@ second, so within a second of another change a new layer can take that long."""
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Raise the demand, speak and type, with and without pictures."""
-    blocks, each, raises = (1, 1, 1) if quick else (4, 8, 20)
+    blocks, each, raises = (1, 1, 1) if quick else (4, 5, 20)
     config = {"turns": blocks * each, "raises": raises, "size": "1280x720", "codec": "VP8 simulcast"}
     result = Result(part="turn", config=config)
     on = await stages.set()
