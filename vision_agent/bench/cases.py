@@ -96,7 +96,7 @@ async def unsubscribe(room: rtc.Room) -> None:
     for publication in publications(room):
         publication.set_subscribed(False)
     await until(lambda: not any(each.subscribed for each in publications(room)), "nothing subscribed")
-    await asyncio.sleep(APART_S)
+    await asyncio.sleep(2 * APART_S)
 
 
 @asynccontextmanager
