@@ -204,3 +204,21 @@ async def test_a_view_that_is_wanted_again_at_once_comes_back(server: LocalServe
                 watcher.hold()
                 assert await watcher.fresh(max_age_s=0.3, max_wait_s=1.0) is not None
                 watcher.release()
+
+
+async def test_an_on_demand_view_is_not_subscribed_before_somebody_looks(
+    server: LocalServer,
+) -> None:
+    options, changes = VisionOptions(demand="on_demand", grace_s=0.0), []
+    async with joined(server, "alice") as alice, publishing(alice):
+        room = rtc.Room()
+        room.on("track_subscribed", lambda *about: changes.append("subscribed"))
+        room.on("track_unsubscribed", lambda *about: changes.append("unsubscribed"))
+        quiet = rtc.RoomOptions(auto_subscribe=False)
+        await room.connect(server.url, server.token("agent", "test"), quiet)
+        try:
+            async with Vision.for_room(room, options=options) as vision:
+                await seen(vision)
+                await until(lambda: changes == ["subscribed", "unsubscribed"])
+        finally:
+            await room.disconnect()

@@ -24,7 +24,7 @@ MOST = 16
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Measure each case with 1, 4 and 16 cameras, in turns, in one process and one room."""
-    rounds, seconds, counts = (1, 1.0, (MOST,)) if quick else (2, 4.0, (1, 4, MOST))
+    rounds, seconds, counts = (1, 1.0, (MOST,)) if quick else (2, 3.0, (1, 4, MOST))
     config = {"rounds": rounds, "seconds": seconds, "size": "320x180", "fps": FPS, "codec": "VP8"}
     result = Result(part="cameras", config=config)
     cases = {name: case for name, case in CASES.items() if not quick or name != READY}

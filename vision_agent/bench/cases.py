@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from livekit import rtc
 
 from ..options import VisionOptions
+from ..sources.track import APART_S
 from ..vision import Vision
 from .stage import HD_WH, newest_width, publications, until
 
@@ -91,12 +92,11 @@ def policy(name: str) -> Case:
 
 
 async def unsubscribe(room: rtc.Room) -> None:
-    """Leave the room as it was: nothing subscribed."""
+    """Leave the room as it was: nothing subscribed, for long enough that the server knows."""
     for publication in publications(room):
         publication.set_subscribed(False)
-    await until(
-        lambda: not any(each.subscribed for each in publications(room)), "the end of every subscription"
-    )
+    await until(lambda: not any(each.subscribed for each in publications(room)), "nothing subscribed")
+    await asyncio.sleep(2 * APART_S)
 
 
 @asynccontextmanager

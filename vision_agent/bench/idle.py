@@ -24,7 +24,7 @@ SETTLE_S = 0.5
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Measure each case in turns, in one process and one room."""
-    rounds, seconds = (1, 1.0) if quick else (4, 5.0)
+    rounds, seconds = (1, 1.0) if quick else (3, 5.0)
     config = {"rounds": rounds, "seconds": seconds, "size": "1280x720", "fps": FPS, "codec": "VP8 simulcast"}
     result = Result(part="idle", config=config)
     cases = {name: case for name, case in CASES.items() if not quick or name != ALWAYS}

@@ -28,11 +28,13 @@ ENVIRONMENTS = Path(".cache/peers")
 OURS = "vision_agent"
 QUALITY = 80
 SIZES = {
-    "720p to 512 px": ((1280, 720), 512),
-    "1080p to 768 px": ((1920, 1080), 768),
-    "720p, its default": ((1280, 720), 0),
+    "720p to 512 px": ((1280, 720), 512, 0.0),
+    "720p to 512 px, 30 a second": ((1280, 720), 512, 1 / 30),
+    "1080p to 768 px": ((1920, 1080), 768, 0.0),
+    "720p, its default": ((1280, 720), 0, 0.0),
 }
-COUNT = 6
+"""Size, longest side or the peer's own, and the seconds from one frame to the next."""
+COUNT = 8
 """Frames that are encoded each time a peer is asked."""
 SETTLE_S = 1.5
 
@@ -99,11 +101,11 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     for peer in PEERS:
         progress(f"environment of {peer.name}")
         try:
-            pythons[peer.name] = await _python(peer.environment)
+            pythons[peer.name] = await python_of(peer.environment)
         except ChildError as error:
             result.notes.append(f"{peer.name} was not run: {error}")
     there = [peer for peer in PEERS if peer.name in pythons]
-    await _encode(result, progress, [peer for peer in there if peer.encodes], pythons, rounds)
+    await encode_all(result, progress, [peer for peer in there if peer.encodes], pythons, rounds)
     on = await stages.set()
     found = {peer.name: _Found() for peer in there if peer.joins}
     for number in range(passes):
@@ -128,7 +130,7 @@ def _check_scripts() -> None:
         raise ConfigError(f"{SCRIPTS} is not here: run --peers from a checkout of the project")
 
 
-async def _python(environment: str) -> Path:
+async def python_of(environment: str) -> Path:
     """Return the interpreter of an environment, made with uv if it is not there or not as required."""
     if not environment:
         return Path(sys.executable)
@@ -157,16 +159,22 @@ async def _command(*words: str) -> None:
         raise ChildError(f"{Path(words[0]).name} {words[1]}: {said.decode(errors='replace').strip()[-300:]}")
 
 
-async def _encode(
-    result: Result, progress: Progress, peers: list[Peer], pythons: dict[str, Path], rounds: int
+async def encode_all(
+    result: Result,
+    progress: Progress,
+    peers: list[Peer],
+    pythons: dict[str, Path],
+    rounds: int,
+    sizes: dict[str, tuple[tuple[int, int], int, float]] = SIZES,
 ) -> None:
+    """Encode the same frames with each peer in turns; one that fails is noted and left out."""
     async with AsyncExitStack() as children:
         folder = Path(children.enter_context(tempfile.TemporaryDirectory()))
         running: dict[str, Child] = {}
         for peer in peers:
             command = [pythons[peer.name], SCRIPTS / peer.script]
             running[peer.name] = await children.enter_async_context(started(peer.name, command))
-        for label, (size_wh, side_px) in SIZES.items():
+        for label, (size_wh, side_px, apart_s) in sizes.items():
             frames = folder / f"{size_wh[1]}.npy"
             await asyncio.to_thread(_save, frames, size_wh)
             able = [peer for peer in peers if peer.sizes or not side_px]
@@ -176,6 +184,7 @@ async def _encode(
                 "size_wh": size_wh,
                 "side_px": side_px,
                 "quality": QUALITY,
+                "apart_s": apart_s,
                 "count": COUNT,
             }
             taken: dict[str, list[float]] = {peer.name: [] for peer in able}
@@ -183,14 +192,21 @@ async def _encode(
             for number in range(rounds):
                 progress(f"{label}, round {number + 1}/{rounds}")
                 for peer in able:
-                    told = await running[peer.name].ask(request)
+                    if peer.name not in running:
+                        continue
+                    try:
+                        told = await running[peer.name].ask(request)
+                    except ChildError as error:
+                        result.notes.append(f"{peer.name}, {label}: {error}")
+                        del running[peer.name]
+                        continue
                     taken[peer.name].append(statistics.median(told["ms"]))
                     stalls[peer.name].append(max(told["stall_ms"]))
             for peer in able:
                 result.add(f"{label}: {peer.name}", "ms", taken[peer.name])
             for peer in able:
-                if peer.name != OURS:
-                    at_least = peer.at_least if side_px else 0
+                if peer.name != OURS and len(taken[peer.name]) == len(taken[OURS]):
+                    at_least = peer.at_least if side_px and not apart_s else 0
                     name = f"{label}: {peer.name} / {OURS}"
                     result.ratio(name, taken[peer.name], taken[OURS], at_least=at_least)
             for peer in able:

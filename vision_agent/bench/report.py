@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from xml.sax.saxutils import escape
 
 from .result import Figure, Result
 
+_PLOTTED = {"ms": "ms", "% of a core": "cpu"}  # units that are drawn, and what the file is called
 _BAR, _OURS, _INK = "#9aa5b1", "#2563eb", "#1f2933"
 
 
@@ -25,7 +27,7 @@ def table(result: Result) -> str:
 
 
 def write(results: Sequence[Result], facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``bench.json`` and one SVG per part with figures; return what was written.
+    """Write ``bench.json`` and one SVG per part and unit with figures; return what was written.
 
     Args:
         results: What was found.
@@ -44,14 +46,17 @@ def write(results: Sequence[Result], facts: dict[str, Any], folder: Path) -> lis
         for r in results
     ]
     report = folder / "bench.json"
-    report.write_text(json.dumps({**facts, "parts": parts}, indent=1) + "\n", encoding="utf-8")
+    report.write_text(
+        json.dumps({**facts, "parts": parts}, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     written = [report]
     for result in results:
-        bars = [figure for figure in result.figures if figure.unit in ("ms", "% of a core")]
-        if bars:
-            plot = folder / f"{result.part}.svg"
-            plot.write_text(_svg(result.part, bars), encoding="utf-8")
-            written.append(plot)
+        for unit, kind in _PLOTTED.items():
+            bars = [each for each in result.figures if each.unit == unit and math.isfinite(each.values[0])]
+            if bars:
+                plot = folder / f"{result.part}-{kind}.svg"
+                plot.write_text(_svg(result.part, bars), encoding="utf-8")
+                written.append(plot)
     return written
 
 

@@ -44,10 +44,14 @@ class Figure:
     def as_json(self) -> dict[str, Any]:
         """Return everything; of many raw values each so-manieth, in the order they were taken."""
         step = -(-len(self.values) // MOST_VALUES)
-        values = [round(value, 4) for value in self.values[::step]]
-        summary = {key: round(value, 4) for key, value in self.summary().items()}
+        values = [_rounded(value) for value in self.values[::step]]
+        summary = {key: _rounded(value) for key, value in self.summary().items()}
         found: dict[str, Any] = {"name": self.name, "unit": self.unit, **summary, "values": values}
         return found | ({"target": self.target, "ok": self.ok} if self.target else {})
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None  # JSON knows no NaN
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,7 @@ second, so within a second of another change a new layer can take that long."""
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Raise the demand, speak and type, with and without pictures."""
-    blocks, each, raises = (1, 1, 1) if quick else (4, 8, 20)
+    blocks, each, raises = (1, 1, 1) if quick else (4, 5, 20)
     config = {"turns": blocks * each, "raises": raises, "size": "1280x720", "codec": "VP8 simulcast"}
     result = Result(part="turn", config=config)
     on = await stages.set()
@@ -30,7 +30,11 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
                 for number in range(raises):
                     progress(f"{policy} to full size {number + 1}/{raises}")
                     raised_ms.append(await _raised_ms(vision, policy))
-            result.limit(f"{policy}: demand raised to full-size frame", "ms", raised_ms, 300, percent=95)
+            name = f"{policy}: demand raised to full-size frame"
+            if quick:  # one in twenty waits for a key frame: a single one says nothing
+                result.add(name, "ms", raised_ms)
+            else:
+                result.limit(name, "ms", raised_ms, 300, percent=95)
         spoken: dict[bool, list[float]] = {True: [], False: []}
         typed: dict[bool, list[float]] = {True: [], False: []}
         whole: dict[bool, list[float]] = {True: [], False: []}

@@ -52,7 +52,7 @@ class TrackSource:
         self._publication: rtc.RemoteTrackPublication | None = None
         self._gone: str | None = "no camera was published yet"
         self._muted = False
-        self._demand = Demand.ACTIVE
+        self._demand: Demand | None = None  # nothing is asked of the server before this is told
         self._wanted: bool | None = None  # what the server was last asked: subscribed or not
         self._again: asyncio.TimerHandle | None = None
         self._left_s = float("-inf")  # when it was last asked to be rid of the track
@@ -85,8 +85,12 @@ class TrackSource:
         self._demand = demand
         if demand is Demand.ACTIVE:
             self._raised.set()
-        publication = self._publication
-        if publication is None:
+        if self._publication is not None:
+            self._apply(self._publication)
+
+    def _apply(self, publication: rtc.RemoteTrackPublication) -> None:
+        demand = self._demand
+        if demand is None:
             return
         if self._wanted != (demand is not Demand.OFF):
             self._wanted = demand is not Demand.OFF
@@ -134,14 +138,19 @@ class TrackSource:
             self._publication.set_subscribed(False)
         self._publication, self._gone, self._muted = publication, None, publication.muted
         self._wanted = publication.subscribed or None
-        self.set_demand(self._demand)
+        self._apply(publication)
 
     def subscribed(self, track: rtc.Track) -> None:
         """Read this track: the one of the publication that is followed."""
         self._ask_no_more()
         self._stop_pump()
+        if self._publication is None:
+            return
+        if self._demand is Demand.OFF:  # it was on its way when it was let go
+            self._ask(self._publication)
+            return
         self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
-        self.set_demand(self._demand)  # a layer can be chosen only once subscribed
+        self._apply(self._publication)  # a layer can be chosen only once subscribed
 
     def unsubscribed(self) -> None:
         """Stop reading; the track may come back."""
