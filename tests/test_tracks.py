@@ -222,3 +222,12 @@ async def test_an_on_demand_view_is_not_subscribed_before_somebody_looks(
                 await until(lambda: changes == ["subscribed", "unsubscribed"])
         finally:
             await room.disconnect()
+
+
+async def test_once_closed_a_view_is_paid_for_no_longer(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        async with Vision.for_room(room) as vision:
+            await seen(vision)
+            publication = next(iter(room.remote_participants["alice"].track_publications.values()))
+            assert publication.subscribed
+        await until(lambda: not publication.subscribed)

@@ -7,6 +7,7 @@ from typing import Any
 
 from livekit import rtc
 
+from .demand import Demand
 from .sources.track import TrackSource
 
 _KINDS = {rtc.TrackSource.SOURCE_CAMERA: "camera", rtc.TrackSource.SOURCE_SCREENSHARE: "screen"}
@@ -45,9 +46,12 @@ class RoomViews:
         self._on_reconnected()
 
     def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; in a room that lives on, the tracks are paid for no longer."""
         for name, handler in self._handlers.items():
             self._room.off(name, handler)
+        if self._room.isconnected():
+            for view in self._views.values():
+                view.set_demand(Demand.OFF)
 
     def _on_reconnected(self) -> None:
         for participant in self._room.remote_participants.values():
