@@ -29,8 +29,12 @@ WARM_STEPS = 10
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     """Ask again and again a model that never answers, and see what that piles up."""
-    steps = 2 if quick else 300
-    warm_steps = 1 if quick else WARM_STEPS
+    steps, warm_steps = (2, 1) if quick else (300, WARM_STEPS)
+    return await watch(steps, warm_steps, progress, stages)
+
+
+async def watch(steps: int, warm_steps: int, progress: Progress, stages: Stages) -> Result:
+    """Do it for so many steps of a second, after so many that don't count."""
     config = {"seconds": steps * STEP_S, "question_each_s": ASK_EACH * STEP_S, "size": "1280x720", "fps": FPS}
     result = Result(part="memory", config=config)
     command = [sys.executable, "-m", "vision_agent.bench.memory"]
