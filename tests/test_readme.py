@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from vision_agent.bench.beside import beside
 from vision_agent.cli import main
 from vision_agent.demo.server import LocalServer
 
@@ -98,3 +99,7 @@ def test_every_command_of_the_readme_is_there() -> None:
 def test_every_file_the_readme_names_is_there() -> None:
     for path in re.findall(r"\]\(([^):#]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_numbers_are_those_of_the_last_run() -> None:
+    assert beside(ROOT / "benchmarks/results/bench.json") in README

@@ -102,11 +102,15 @@ def _publish(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .bench.command import bench, missed  # needs nothing of this where it is not used
+    from .bench.beside import beside  # needs nothing of this where it is not used
+    from .bench.command import bench, missed
     from .bench.markdown import render
 
     if args.markdown is not None:
         print(render(args.markdown))
+        return 0
+    if args.beside is not None:
+        print(beside(args.beside))
         return 0
     found = asyncio.run(bench(quick=args.quick, only=args.only, with_peers=args.peers, output=args.output))
     return 1 if args.strict and missed(found) else 0
@@ -176,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench_command.add_argument(
         "--markdown", type=Path, metavar="JSON", help="measure nothing: print this report as Markdown tables"
+    )
+    bench_command.add_argument(
+        "--beside", type=Path, metavar="JSON", help="the same, only the few figures of the README"
     )
     bench_command.set_defaults(run=_bench)
     return parser

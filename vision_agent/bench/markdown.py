@@ -15,19 +15,34 @@ def render(path: Path) -> str:
     Raises:
         ConfigError: The file can't be read, or is no report.
     """
+    report = read_report(path)
+    lines = [conditions(report)]
+    for part in report["parts"]:
+        lines += ["", f"**{part['part']}**", "", *_table(part)]
+    return "\n".join(lines)
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read what a run wrote.
+
+    Raises:
+        ConfigError: The file can't be read, or is no report.
+    """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        lines = [_conditions(report)]
         for part in report["parts"]:
-            lines += ["", f"**{part['part']}**", "", *_table(part)]
+            for figure in part["figures"]:
+                number(figure["median"])
+        conditions(report)
     except OSError as error:
         raise ConfigError(f"report {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"report {path} is not what `vision-agent bench` writes: {error}") from error
-    return "\n".join(lines)
+    return dict(report)
 
 
-def _conditions(report: dict[str, Any]) -> str:
+def conditions(report: dict[str, Any]) -> str:
+    """Say in a sentence how, when and where a report was made."""
     machine = report["machine"]
     return (
         f"`{report['command']}` at commit {report['commit']}, {report['date'][:10]}, on "
@@ -41,7 +56,7 @@ def _table(part: dict[str, Any]) -> list[str]:
     rows = ["| | median | p95 | min to max | target |", "|---|---:|---:|---:|---|"]
     for figure in part["figures"]:
         unit = figure["unit"]
-        numbers = {key: _number(figure[key]) for key in ("median", "p95", "min", "max")}
+        numbers = {key: number(figure[key]) for key in ("median", "p95", "min", "max")}
         target = (
             f"{figure['target']}: {'ok' if figure['ok'] else '**missed**'}" if figure.get("target") else ""
         )
@@ -52,7 +67,10 @@ def _table(part: dict[str, Any]) -> list[str]:
     return rows + [line for note in part["notes"] for line in ("", f"{note}")]
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a number with three digits that matter."""
     if value is None:
         return "none"
+    if value in (0, 100):
+        return f"{value:.0f}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
