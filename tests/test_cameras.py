@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -118,9 +119,9 @@ def test_the_cheapest_fitting_format_is_chosen(
 def test_to_publish_h264_is_asked_for_where_it_is_to_be_had(webcam: Camera) -> None:
     h264 = CameraFormat(pixel_format="h264", size_wh=(1280, 720), max_fps=30.0)
     both = replace(webcam, formats=(*webcam.formats, h264))
-    free: dict[str, None] = {"size_wh": None, "fps": None, "pixel_format": None}
-    assert choose_format(both, **free, preferred=TO_PUBLISH) == h264
-    for other in (choose_format(both, **free), choose_format(webcam, **free, preferred=TO_PUBLISH)):
+    ask = partial(choose_format, size_wh=None, fps=None, pixel_format=None)
+    assert ask(both, preferred=TO_PUBLISH) == h264
+    for other in (ask(both), ask(webcam, preferred=TO_PUBLISH)):
         assert other is not None and other.pixel_format == "mjpeg"
 
 
