@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +23,14 @@ from vision_agent import ConfigError, SourceError, open_source
 from vision_agent.demand import Demand
 from vision_agent.frame import U8
 from vision_agent.sources import uri
-from vision_agent.sources.cameras import Camera, choose_format, list_cameras, read_formats
+from vision_agent.sources.cameras import (
+    TO_PUBLISH,
+    Camera,
+    CameraFormat,
+    choose_format,
+    list_cameras,
+    read_formats,
+)
 from vision_agent.sources.capture import CaptureSource
 from vision_agent.sources.csi import CsiSource, unpadded_i420
 from vision_agent.sources.faults import explain
@@ -105,6 +114,15 @@ def test_the_cheapest_fitting_format_is_chosen(
 ) -> None:
     found = choose_format(webcam, size_wh=size_wh, fps=fps, pixel_format=pixel_format)
     assert found is not None and (found.pixel_format, found.size_wh) == chosen
+
+
+def test_to_publish_h264_is_asked_for_where_it_is_to_be_had(webcam: Camera) -> None:
+    h264 = CameraFormat(pixel_format="h264", size_wh=(1280, 720), max_fps=30.0)
+    both = replace(webcam, formats=(*webcam.formats, h264))
+    ask = partial(choose_format, size_wh=None, fps=None, pixel_format=None)
+    assert ask(both, preferred=TO_PUBLISH) == h264
+    for other in (ask(both), ask(webcam, preferred=TO_PUBLISH)):
+        assert other is not None and other.pixel_format == "mjpeg"
 
 
 def test_what_a_camera_can_not_do_is_said_with_what_it_can(webcam: Camera) -> None:

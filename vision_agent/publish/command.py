@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 
 from ..config import Config, Supervisor
 from ..signals import stop_signals
-from ..sources import open_source
+from ..sources.cameras import TO_PUBLISH
+from ..sources.uri import build
 from .access import Access
 from .health import HealthServer, Rates, health_line
 from .publisher import Publisher, PublishState
@@ -50,7 +51,7 @@ async def run_publish(
     # would abort the process
     atexit.register(threading.Event().wait, EXIT_WAIT_S)
     options = config.publish
-    source = open_source(uri)
+    source = build(uri, preferred=TO_PUBLISH)
     notifier = Notifier(supervisor.socket)
     teller = _Teller(notifier, say)
     publisher = Publisher(source, access, name=options.name, encode=encode, on_change=teller.changed)

@@ -26,6 +26,8 @@ DISCRETE = 1
 CODES = {"MJPG": "mjpeg", "JPEG": "mjpeg", "YUYV": "yuyv", "H264": "h264"}
 FORMATS = ("mjpeg", "h264", "yuyv")
 """Pixel formats that can be asked for, the cheapest to look at first."""
+TO_PUBLISH = ("h264", "mjpeg", "yuyv")
+"""The same, the cheapest to publish first."""
 COMFORTABLE_FPS, COMFORTABLE_PIXELS = 15.0, 1920 * 1080
 
 
@@ -65,11 +67,16 @@ def list_cameras(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path(
 
 
 def choose_format(
-    camera: Camera, *, size_wh: tuple[int, int] | None, fps: float | None, pixel_format: str | None
+    camera: Camera,
+    *,
+    size_wh: tuple[int, int] | None,
+    fps: float | None,
+    pixel_format: str | None,
+    preferred: tuple[str, ...] = FORMATS,
 ) -> CameraFormat | None:
     """Choose what to ask a camera for; what is None is free.
 
-    The cheapest format wins, then a comfortable rate, then the largest size up to full HD.
+    The preferred format wins, then a comfortable rate, then the largest size up to full HD.
 
     Returns:
         The choice, or None if the camera doesn't say what it can do.
@@ -96,7 +103,7 @@ def choose_format(
     def rank(each: CameraFormat) -> tuple[bool, int, int]:
         pixels = each.size_wh[0] * each.size_wh[1]
         fits = pixels if pixels <= COMFORTABLE_PIXELS else -pixels
-        return (each.max_fps or COMFORTABLE_FPS) < COMFORTABLE_FPS, FORMATS.index(each.pixel_format), -fits
+        return (each.max_fps or COMFORTABLE_FPS) < COMFORTABLE_FPS, preferred.index(each.pixel_format), -fits
 
     return min(fitting, key=rank)
 

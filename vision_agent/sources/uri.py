@@ -79,8 +79,12 @@ class Parameters:
         return text
 
 
-def build(uri: str) -> AnySource:
+def build(uri: str, *, preferred: tuple[str, ...] = FORMATS) -> AnySource:
     """Make the source of a URI, as ``open_source`` tells it.
+
+    Args:
+        uri: The URI.
+        preferred: Pixel formats to ask a camera for, the best first.
 
     Raises:
         ConfigError: The kind is unknown or a parameter can't be used.
@@ -89,11 +93,11 @@ def build(uri: str) -> AnySource:
     scheme, separator, rest = uri.partition("://")
     scheme = scheme.lower()
     if not separator or "/" in scheme:
-        return _device(uri) if uri.startswith("/dev/video") else _path(uri)
+        return _device(uri, preferred) if uri.startswith("/dev/video") else _path(uri)
     if scheme == "testcard":
         return _testcard(rest)
     if scheme == "camera":
-        return _camera(rest)
+        return _camera(rest, preferred)
     if scheme == "csi":
         return _csi(rest)
     if scheme == "file":
@@ -125,7 +129,7 @@ def _testcard(rest: str) -> TestcardSource:
     return TestcardSource(size_wh=size_wh or (1280, 720), fps=30.0 if fps is None else fps)
 
 
-def _camera(rest: str) -> CaptureSource:
+def _camera(rest: str, preferred: tuple[str, ...]) -> CaptureSource:
     which, query = _query(rest)
     which = unquote(which)
     if sys.platform != "linux":
@@ -134,10 +138,10 @@ def _camera(rest: str) -> CaptureSource:
         which = f"/dev/video{which or 0}"
     if not which.startswith("/dev/"):
         raise ConfigError(f"camera {which!r}: write camera://0 or camera:///dev/video0")
-    return _device(f"{which}?{query}")
+    return _device(f"{which}?{query}", preferred)
 
 
-def _device(text: str) -> CaptureSource:
+def _device(text: str, preferred: tuple[str, ...]) -> CaptureSource:
     """Make the source of a Video4Linux device."""
     path, query = _query(text)
     parameters = Parameters(query, "camera", ("size", "fps", "format"))
@@ -154,7 +158,7 @@ def _device(text: str) -> CaptureSource:
         raise SourceError(f"camera {path}: not a device; vision-agent doctor lists the cameras")
     camera = next((each for each in cameras if Path(each.path).samefile(path)), None)
     camera = camera or Camera(path=path, name=path, formats=())
-    chosen = choose_format(camera, size_wh=size_wh, fps=fps, pixel_format=pixel_format)
+    chosen = choose_format(camera, size_wh=size_wh, fps=fps, pixel_format=pixel_format, preferred=preferred)
     if chosen is not None:
         size_wh, pixel_format = chosen.size_wh, chosen.pixel_format
         fps = fps if fps is not None else min(30.0, chosen.max_fps or 30.0)
