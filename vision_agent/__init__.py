@@ -1,14 +1,22 @@
-"""A camera-vision agent for LiveKit: answers from what is really there, now."""
+"""A camera-vision agent for LiveKit: answers from what is really there, now.
 
-from .agent import VisionAgent
-from .context import View
-from .errors import ConfigError, ImageError, SourceError, VisionAgentError
-from .frame import Frame
-from .image import EncodedImage, encode_jpeg
-from .initial import ContextOptions, initial_context
-from .options import VisionOptions
-from .sources import FrameSource, open_source
-from .vision import Vision
+A name's module is loaded when the name is first used: ``vision-agent publish`` on a small board has
+no need of the agents framework, which takes seconds to load there.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .agent import VisionAgent
+    from .context import View
+    from .errors import ConfigError, ImageError, SourceError, VisionAgentError
+    from .frame import Frame
+    from .image import EncodedImage, encode_jpeg
+    from .initial import initial_context
+    from .options import ContextOptions, VisionOptions
+    from .sources import FrameSource, open_source
+    from .vision import Vision
 
 __all__ = [
     "ConfigError",
@@ -30,3 +38,33 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "ConfigError": "errors",
+    "ContextOptions": "options",
+    "EncodedImage": "image",
+    "Frame": "frame",
+    "FrameSource": "sources",
+    "ImageError": "errors",
+    "SourceError": "errors",
+    "View": "context",
+    "Vision": "vision",
+    "VisionAgent": "agent",
+    "VisionAgentError": "errors",
+    "VisionOptions": "options",
+    "encode_jpeg": "image",
+    "initial_context": "initial",
+    "open_source": "sources",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'vision_agent' has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

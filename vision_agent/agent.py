@@ -19,17 +19,12 @@ from livekit.agents import (
 
 from . import context
 from .image import EncodedImage
+from .options import DEFAULT_INSTRUCTIONS
 from .output import PictureOutput, RoomOutput
 from .realtime import RealtimeFeed
 from .tools import annotate_tool
 from .uploads import UploadLimits, Uploads
 from .vision import Vision
-
-DEFAULT_INSTRUCTIONS = (
-    "You see through the user's camera. With each question you get the current picture and one line that "
-    "says which view it is and how old. Answer briefly, only from what the picture shows. If a line says "
-    "there is no picture, say so and do not guess."
-)
 
 EARLY_MAX_S = 10.0
 """How long before the end of its turn a preemptive request may have been made, in seconds."""

@@ -1,4 +1,7 @@
-"""The command ``vision-agent``: parse, configure, call."""
+"""The command ``vision-agent``: parse, configure, call.
+
+Each command imports what it needs: the agents framework alone takes two seconds, on a small board ten.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,9 @@ from pathlib import Path
 
 import cv2
 
-from . import __version__, doctor
+from . import __version__
 from .config import Config, ServerKeys, Supervisor, load_config
-from .conversation import Conversation
-from .demo.run import run_demo
 from .errors import ConfigError, VisionAgentError
-from .worker import log_as_worker, run_worker
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +53,8 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _work(args: argparse.Namespace) -> None:
+    from .worker import log_as_worker, run_worker
+
     dev = args.command == "dev"
     config, keys = _config(args), ServerKeys.from_environment()
     log_as_worker(dev=dev or args.verbose)
@@ -60,6 +62,8 @@ def _work(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> None:
+    from .demo.run import run_demo
+
     def announce(url: str) -> None:
         print(f"Open {url} in a browser. Ctrl-C stops the demo.", flush=True)
 
@@ -67,25 +71,29 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 async def _ask(args: argparse.Namespace) -> str:
+    from .conversation import Conversation
+
     async with Conversation(_config(args), source=args.source) as conversation:
         answer = await conversation.ask(args.question)
     return json.dumps(answer.report()) if args.json else answer.text
 
 
 def _chat(args: argparse.Namespace) -> int:
-    from .terminal import chat  # the prompt's library is for those who use it
+    from .terminal import chat
 
     return asyncio.run(chat(_config(args), source=args.source, save=args.save))
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    from . import doctor
+
     findings = asyncio.run(doctor.diagnose(config_path=args.config, model=args.model))
     print(json.dumps(doctor.report(findings)) if args.json else doctor.table(findings))
     return 0 if doctor.is_fine(findings) else 1
 
 
 def _publish(args: argparse.Namespace) -> None:
-    from .publish.access import Access  # needs nothing of this where it is not used
+    from .publish.access import Access
     from .publish.command import run_publish
 
     config = load_config(args.config)
@@ -102,7 +110,7 @@ def _publish(args: argparse.Namespace) -> None:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    from .bench.beside import beside  # needs nothing of this where it is not used
+    from .bench.beside import beside
     from .bench.command import bench, missed
     from .bench.markdown import render
 

@@ -10,10 +10,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .agent import DEFAULT_INSTRUCTIONS
 from .errors import ConfigError, check_range
-from .initial import ContextOptions
-from .options import VisionOptions
+from .options import DEFAULT_INSTRUCTIONS, ContextOptions, VisionOptions
 from .uploads import UploadLimits
 
 if sys.version_info >= (3, 11):

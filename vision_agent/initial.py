@@ -6,7 +6,6 @@ import asyncio
 import mimetypes
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,41 +13,11 @@ from urllib.request import url2pathname
 from livekit.agents import llm
 
 from . import context
-from .errors import ConfigError, ImageError, check_range
+from .errors import ConfigError, ImageError
 from .fetch import fetch, shown
 from .image import DEFAULT_MAX_SIDE_PX
+from .options import ContextOptions
 from .picture import read_picture
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextOptions:
-    """Which pictures are in the chat context from the start, and how an address is fetched."""
-
-    images: tuple[str, ...] = ()
-    """Paths of files, or ``http(s)://`` addresses."""
-    fetch: bool = False
-    """Whether an address is fetched and its picture inlined, for providers that open no address."""
-    max_bytes: int = 10_000_000
-    """Most bytes of a file, local or fetched."""
-    max_pixels: int = 50_000_000
-    """Most pixels a file may declare."""
-    timeout_s: float = 10.0
-    """Longest time one fetch may take with all its redirects, in seconds."""
-    max_redirects: int = 3
-    """Most redirects that are followed."""
-    allow_private: bool = False
-    """Whether loopback, private, link-local and other special addresses may be fetched from."""
-
-    def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            ConfigError: Names the setting, the value and the range.
-        """
-        check_range("max_bytes", self.max_bytes, 1_000, 1_000_000_000, "bytes")
-        check_range("max_pixels", self.max_pixels, 1_000, 1_000_000_000, "pixels")
-        check_range("timeout_s", self.timeout_s, 0.1, 3600, "seconds")
-        check_range("max_redirects", self.max_redirects, 0, 20, "redirects")
 
 
 async def initial_context(

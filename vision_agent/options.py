@@ -1,4 +1,4 @@
-"""How pictures are chosen and made: what a user of ``Vision`` can set."""
+"""What a user of ``Vision``, ``VisionAgent`` and ``initial_context`` can set."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from .demand import POLICIES
 from .errors import ConfigError, check_range
+
+DEFAULT_INSTRUCTIONS = (
+    "You see through the user's camera. With each question you get the current picture and one line that "
+    "says which view it is and how old. Answer briefly, only from what the picture shows. If a line says "
+    "there is no picture, say so and do not guess."
+)
+"""What the model is told at the start, where nobody says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +58,34 @@ class VisionOptions:
             raise ConfigError(f"demand = {self.demand!r}: must be always, ready or on_demand")
         if self.inference_detail not in ("low", "high", "auto"):
             raise ConfigError(f"inference_detail = {self.inference_detail!r}: must be low, high or auto")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextOptions:
+    """Which pictures are in the chat context from the start, and how an address is fetched."""
+
+    images: tuple[str, ...] = ()
+    """Paths of files, or ``http(s)://`` addresses."""
+    fetch: bool = False
+    """Whether an address is fetched and its picture inlined, for providers that open no address."""
+    max_bytes: int = 10_000_000
+    """Most bytes of a file, local or fetched."""
+    max_pixels: int = 50_000_000
+    """Most pixels a file may declare."""
+    timeout_s: float = 10.0
+    """Longest time one fetch may take with all its redirects, in seconds."""
+    max_redirects: int = 3
+    """Most redirects that are followed."""
+    allow_private: bool = False
+    """Whether loopback, private, link-local and other special addresses may be fetched from."""
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: Names the setting, the value and the range.
+        """
+        check_range("max_bytes", self.max_bytes, 1_000, 1_000_000_000, "bytes")
+        check_range("max_pixels", self.max_pixels, 1_000, 1_000_000_000, "pixels")
+        check_range("timeout_s", self.timeout_s, 0.1, 3600, "seconds")
+        check_range("max_redirects", self.max_redirects, 0, 20, "redirects")
