@@ -24,9 +24,9 @@ from vision_agent.sources.testcard import render
 
 
 @asynccontextmanager
-async def joined(server: LocalServer, identity: str) -> AsyncIterator[rtc.Room]:
+async def joined(server: LocalServer, identity: str, *, dynacast: bool = False) -> AsyncIterator[rtc.Room]:
     room = rtc.Room()
-    await room.connect(server.url, server.token(identity, "test"))
+    await room.connect(server.url, server.token(identity, "test"), rtc.RoomOptions(dynacast=dynacast))
     try:
         yield room
     finally:

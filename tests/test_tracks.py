@@ -128,13 +128,14 @@ async def test_a_turned_camera_is_shown_upright(server: LocalServer, turned: int
                 assert red[-10:].any() and not red[:-60].any()
 
 
+@pytest.mark.parametrize("dynacast", [False, True], ids=["static", "dynacast"])
 @pytest.mark.parametrize(("policy", "rest"), [("ready", Demand.IDLE), ("on_demand", Demand.OFF)])
 async def test_at_rest_a_view_is_small_or_off_and_a_question_gets_it_in_full(
-    server: LocalServer, policy: str, rest: Demand
+    server: LocalServer, policy: str, rest: Demand, dynacast: bool
 ) -> None:
     # within a second of going down a layer takes 1.2 s to come up: key frames are rationed
     options = VisionOptions(demand=policy, grace_s=0.5, max_wait_s=3)
-    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+    async with joined(server, "agent") as room, joined(server, "alice", dynacast=dynacast) as alice:
         async with Vision.for_room(room, options=options) as vision, publishing(alice):
             await seen(vision)
             (eye,) = vision.eyes

@@ -1,0 +1,162 @@
+"""One slot, newest wins; what a turn is given of it, and what is ready before the turn ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from vision_agent import Frame, SourceError, VisionOptions
+from vision_agent.demand import Demand, DemandLevel
+from vision_agent.eye import Eye
+from vision_agent.watcher import Watcher
+
+from .watching import until
+
+SMALL_WH, FULL_WH = (320, 180), (1280, 720)
+
+
+class ScriptedSource:
+    """Gives the frames it is handed, and keeps what was asked of it."""
+
+    name = "desk"
+    full_size_wh: tuple[int, int] | None = FULL_WH
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+        self.asked: list[Demand] = []
+        self._queue: asyncio.Queue[Frame | SourceError] = asyncio.Queue()
+
+    def set_demand(self, demand: Demand) -> None:
+        self.asked.append(demand)
+
+    def give(self, size_wh: tuple[int, int], *, level: int = 128) -> Frame:
+        rgb = np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
+        frame = Frame.from_rgb(rgb, captured_s=time.monotonic(), source=self.name)
+        self._queue.put_nowait(frame)
+        return frame
+
+    def break_off(self, reason: str) -> None:
+        self._queue.put_nowait(SourceError(reason))
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        while True:
+            given = await self._queue.get()
+            if isinstance(given, SourceError):
+                raise given
+            yield given
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def source() -> ScriptedSource:
+    return ScriptedSource()
+
+
+@pytest.fixture
+async def watcher(source: ScriptedSource) -> AsyncIterator[Watcher]:
+    watcher = Watcher(source, level=DemandLevel(policy="ready", grace_s=0.2))
+    watcher.start()
+    yield watcher
+    await watcher.aclose()
+
+
+async def test_the_newest_frame_wins_and_the_others_are_counted(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    for _ in range(3):
+        source.give(SMALL_WH)
+    newest = source.give(SMALL_WH)
+    await until(lambda: watcher.statistics.received == 4)
+    assert await watcher.fresh(max_age_s=1, max_wait_s=0) is newest
+    assert (watcher.statistics.dropped, watcher.statistics.used) == (3, 1)
+
+
+async def test_a_larger_frame_is_waited_for(source: ScriptedSource, watcher: Watcher) -> None:
+    source.give(SMALL_WH)
+    await until(lambda: watcher.latest is not None)
+    watcher.touch()
+    asked = asyncio.create_task(watcher.fresh(max_age_s=5, max_wait_s=5, side_px=768))
+    source.give(SMALL_WH)
+    await until(lambda: watcher.statistics.received == 2)
+    assert not asked.done()
+    full = source.give(FULL_WH)
+    assert await asked is full
+    assert source.asked == [Demand.IDLE, Demand.ACTIVE]
+
+
+async def test_a_layer_that_never_comes_is_not_waited_for_longer_than_said(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    watcher.hold()
+    begun_s = time.monotonic()
+    small = source.give(SMALL_WH)
+    assert await watcher.fresh(max_age_s=5, max_wait_s=0.3, side_px=768) is small
+    assert 0.2 < time.monotonic() - begun_s < 2
+    # and once it is known not to come, later turns don't wait for it again
+    watcher.hold()
+    begun_s = time.monotonic()
+    assert await watcher.fresh(max_age_s=5, max_wait_s=0.3, side_px=768) is small
+    assert time.monotonic() - begun_s < 0.2
+
+
+async def test_nothing_fresh_is_nothing_and_the_reason_is_told(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    source.give(SMALL_WH)
+    await until(lambda: watcher.latest is not None)
+    assert await watcher.fresh(max_age_s=0, max_wait_s=0.05) is None
+    source.break_off("desk: unplugged: plug it in again")
+    await until(lambda: watcher.statistics.failures == 1)
+    begun_s = time.monotonic()
+    assert await watcher.fresh(max_age_s=0, max_wait_s=5) is None
+    assert time.monotonic() - begun_s < 1 and watcher.problem() == "desk: unplugged: plug it in again"
+    source.give(SMALL_WH)
+    await until(lambda: watcher.problem() is None)
+
+
+async def test_demand_falls_after_the_grace_time(source: ScriptedSource, watcher: Watcher) -> None:
+    watcher.touch()
+    await until(lambda: source.asked == [Demand.IDLE, Demand.ACTIVE, Demand.IDLE])
+
+
+async def test_at_the_end_of_a_turn_the_picture_is_ready(source: ScriptedSource) -> None:
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        eye = Eye(source, options=VisionOptions(), executor=executor)
+        eye.start()
+        eye.hold()  # the user begins to speak
+        try:
+            source.give(FULL_WH)
+            await until(lambda: eye.encoded == 1)
+            newest = source.give(FULL_WH, level=60)
+            await until(lambda: eye.encoded == 2)
+            executor.shutdown()  # from here on nothing can be encoded
+            view = await eye.look()
+            assert view.image is not None and view.age_s is not None
+            assert abs(time.monotonic() - newest.captured_s - view.age_s) < 0.1
+        finally:
+            eye.release()
+            await eye.aclose()
+
+
+async def test_a_frame_that_is_broken_is_put_aside_and_counted(source: ScriptedSource) -> None:
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        eye = Eye(source, options=VisionOptions(max_side_px=512, max_wait_s=3), executor=executor)
+        eye.start()
+        try:
+            torn, (width, height) = b"\xff\xd8torn\xff\xd9", FULL_WH
+            bad = Frame(width=width, height=height, captured_s=time.monotonic(), jpeg=torn)
+            source._queue.put_nowait(bad)
+            await until(lambda: eye.watcher.latest is bad)
+            looked = asyncio.create_task(eye.look())
+            await until(lambda: eye.watcher.statistics.bad == 1)
+            source.give(FULL_WH)
+            assert (await looked).image is not None
+        finally:
+            await eye.aclose()
