@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from livekit import rtc
+from livekit.agents import AgentSession
 
-from vision_agent import Vision, VisionOptions
+from vision_agent import Vision, VisionAgent, VisionOptions
 from vision_agent.context import View
 from vision_agent.demand import Demand
 from vision_agent.demo.server import LocalServer
 from vision_agent.frame import decode_jpeg
+from vision_agent.models.offline import OfflineLLM
 from vision_agent.models.reading import read_codes
 
 from .test_room import agent_in, ask, ask_until, codes, joined, publishing
@@ -232,3 +235,18 @@ async def test_once_closed_a_view_is_paid_for_no_longer(server: LocalServer) -> 
             publication = next(iter(room.remote_participants["alice"].track_publications.values()))
             assert publication.subscribed
         await until(lambda: not publication.subscribed)
+
+
+async def test_who_begins_to_type_gets_the_view_at_full_size(server: LocalServer) -> None:
+    options = VisionOptions(grace_s=0.5)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        vision = Vision.for_room(room, options=options)
+        async with AgentSession[Any](llm=OfflineLLM()) as session:
+            await session.start(VisionAgent(vision=vision))
+            await seen(vision)
+            (eye,) = vision.eyes
+            await until(lambda: eye.watcher.demand is Demand.IDLE)
+            await alice.local_participant.publish_data(b"", topic="something.else")
+            await alice.local_participant.publish_data(b"", topic="vision.typing")
+            await until(lambda: eye.watcher.demand is Demand.ACTIVE)
+            await until(lambda: eye.watcher.demand is Demand.IDLE)

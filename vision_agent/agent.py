@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterable, Sequence
 from typing import Any
 
+from livekit import rtc
 from livekit.agents import (
     Agent,
     ConversationItemAddedEvent,
@@ -26,6 +27,8 @@ from .tools import annotate_tool
 from .uploads import UploadLimits, Uploads
 from .vision import Vision
 
+TYPING_TOPIC = "vision.typing"
+"""Data packets on it, whatever is in them, say that a person begins to type."""
 EARLY_MAX_S = 10.0
 """How long before the end of its turn a preemptive request may have been made, in seconds."""
 
@@ -81,6 +84,7 @@ class VisionAgent(Agent):
         self.session.on("conversation_item_added", self._on_item)
         self.session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
+            self._vision.room.on("data_received", self._on_data)
             self._uploads = Uploads(
                 self._vision.room,
                 accept=self._accept,
@@ -93,6 +97,8 @@ class VisionAgent(Agent):
         """End the uploads, look no longer."""
         self.session.off("conversation_item_added", self._on_item)
         self.session.off("user_state_changed", self._on_user_state)
+        if self._vision.room is not None:
+            self._vision.room.off("data_received", self._on_data)
         self._speech(False)
         feed, self._feed = self._feed, None
         if feed is not None:
@@ -145,8 +151,11 @@ class VisionAgent(Agent):
             self._early = None
         if self._feed is not None and not self._speaking:  # typed: the model is asked as soon as this returns
             self._feed.typed()
-            self._vision.hold()
-            self._vision.release()
+            self._vision.touch()
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        if packet.topic == TYPING_TOPIC:
+            self._vision.touch()
 
     async def _tell(self, line: str) -> None:
         chat_ctx = self.chat_ctx.copy()

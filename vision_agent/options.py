@@ -21,8 +21,9 @@ class VisionOptions:
 
     max_age_s: float = 0.3
     """Oldest frame that counts as now, in seconds."""
-    max_wait_s: float = 1.0
-    """How long a turn waits for a fresh frame, in seconds."""
+    max_wait_s: float = 2.0
+    """How long a turn waits for a fresh frame, or a large one, in seconds. A large layer that a browser has
+    ceased to encode takes up to 1.9 s to come back; one that is encoded, 0.2 s."""
     max_side_px: int = 768
     """Longest side of a picture, in pixels; never scaled up."""
     quality: int = 80

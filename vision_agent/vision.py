@@ -125,6 +125,11 @@ class Vision:
             for eye in self._eyes:
                 eye.release()
 
+    def touch(self) -> None:
+        """Say that a question may come: every view goes to full size for the grace time."""
+        for eye in self._eyes:
+            eye.watcher.touch()
+
     async def look(self) -> list[View]:
         """Return what each view shows now: the newest good picture, or the reason why there is none.
 

@@ -1,7 +1,10 @@
+import { ConnectionState } from "livekit-client";
 import { $, make } from "./dom.js";
 
 const QUESTIONS = "lk.chat";
 const ANSWERS = "lk.transcription";
+const TYPING = "vision.typing";
+const TYPING_EACH_MS = 2000; // the agent looks closely for longer than that
 const NEAR_END_PX = 80;
 
 /** The log of the conversation: questions go out on one topic, answers stream in on the other. */
@@ -9,7 +12,15 @@ export class Chat {
   constructor(room) {
     this.room = room;
     this.waiting = null;
+    this.toldMs = 0;
     room.registerTextStreamHandler(ANSWERS, (reader, from) => this.#onAnswer(reader, from.identity));
+  }
+
+  /** Tell the agent that a question may come, so that the camera is at full size when it does. */
+  prepare() {
+    if (this.room.state !== ConnectionState.Connected || Date.now() - this.toldMs < TYPING_EACH_MS) return;
+    this.toldMs = Date.now();
+    this.room.localParticipant.publishData(new Uint8Array(), { topic: TYPING, reliable: true }).catch(() => {});
   }
 
   async ask(text) {

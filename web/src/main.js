@@ -46,7 +46,11 @@ $("composer").onsubmit = (event) => {
   event.preventDefault();
   send();
 };
-$("question").oninput = showSend;
+$("question").oninput = () => {
+  chat.prepare();
+  showSend();
+};
+for (const event of ["focusin", "pointerenter", "pointerdown"]) $("chat").addEventListener(event, () => chat.prepare());
 $("question").onkeydown = (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
