@@ -12,7 +12,7 @@ PEERS = ("vision_agent", "livekit recipe", "livekit video input", "Pipecat", "Vi
 SIDE_BY_SIDE = (  # what a reader calls it, what the report calls it
     ("a 720p frame to a JPEG of 512 px", "720p to 512 px: {}"),
     ("the event loop is late meanwhile", "720p to 512 px: {}, event loop late by"),
-    ("a 720p camera in the room, nobody asks", "idle, a camera in the room: {}"),
+    ("CPU of a core: a 720p camera in the room, nobody asks", "idle, a camera in the room: {}"),
     ("spoken turns: the request has the picture", "spoken turns whose first request has the picture: {}"),
     ("typed turns: the request has the picture", "typed turns whose first request has the picture: {}"),
     ("the event loop is late during turns", "event loop late in turns, longest of each pass: {}"),
