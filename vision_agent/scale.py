@@ -1,8 +1,10 @@
 """Planes and pictures made smaller, in the few steps that OpenCV does fast.
 
 A mean over the area is the right filter, but OpenCV's own is slow unless it is a mean of four.
-So a plane is brought to twice the wanted size, and the mean of four is taken there: the
-difference from the true mean is below 0.1 dB after JPEG, at a third of the time.
+Where OpenCV has Intel's IPP (its wheels for x86), the mean is IPP's: within one level of OpenCV's
+own, at a tenth of the time. Elsewhere a plane is brought to twice the wanted size, and the mean of
+four is taken there: the difference from the true mean is below 0.1 dB after JPEG, at a third of the
+time.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ def scale_down(plane: U8, size_wh: tuple[int, int]) -> U8:
         uint8, contiguous; the plane itself if it has the size already.
     """
     width, height = size_wh
+    # nearer to 1 a mean over the area blurs print, where cubic does not
+    if 2 * plane.shape[1] >= 3 * width and (mean := _ipp_mean(plane, size_wh)) is not None:
+        return mean
     # from 1.5 to 3 times too large: neither step far from 1, where linear and cubic leave gaps
     plane = _halve_while(plane, (3 * width, 3 * height))
     if plane.shape[1] == width and plane.shape[0] == height:
@@ -38,6 +43,8 @@ def scale_down(plane: U8, size_wh: tuple[int, int]) -> U8:
 def scale_down_chroma(plane: U8, size_wh: tuple[int, int]) -> U8:
     """Scale a chroma plane ``(h, w)`` down: as above, but fast rather than sharp."""
     width, height = size_wh
+    if (mean := _ipp_mean(plane, size_wh)) is not None:
+        return mean
     plane = _halve_while(plane, (2 * width, 2 * height))
     return _resize(plane, size_wh, cv2.INTER_LINEAR)
 
@@ -57,6 +64,19 @@ def turn(plane: U8, rotation_deg: int) -> U8:
     """Turn a plane or picture clockwise by 0, 90, 180 or 270 degrees."""
     codes = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
     return np.asarray(cv2.rotate(plane, codes[rotation_deg]), dtype=np.uint8) if rotation_deg else plane
+
+
+def _ipp_mean(plane: U8, size_wh: tuple[int, int]) -> U8 | None:
+    """Return the mean over the area; None without IPP."""
+    if not cv2.ipp.useIPP():
+        return None
+    # OpenCV takes IPP's mean only on request, as it is not the same to the bit; the flag is this thread's own
+    before = cv2.ipp.useIPP_NotExact()
+    cv2.ipp.setUseIPP_NotExact(True)
+    try:
+        return _resize(plane, size_wh, cv2.INTER_AREA)
+    finally:
+        cv2.ipp.setUseIPP_NotExact(before)
 
 
 def _halve_while(plane: U8, at_least_wh: tuple[int, int]) -> U8:
