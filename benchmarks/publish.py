@@ -27,7 +27,7 @@ from livekit import rtc
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.clips import write_clip
-from tests.watching import until
+from tests.waiting import until
 from vision_agent.config import ServerKeys
 from vision_agent.demo.server import LocalServer
 from vision_agent.publish.access import Access

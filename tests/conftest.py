@@ -8,6 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+from vision_agent.demo.server import LocalServer
+
+from .servers import needs_gstreamer
+
 # Runs after the SDK's own end, since it is registered before: a native thread that calls Python while the
 # interpreter goes away aborts the process, whatever the tests said.
 atexit.register(threading.Event().wait, 0.5)
@@ -44,3 +48,14 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
             return
         await asyncio.sleep(0)
     raise AssertionError(f"leaked tasks: {[t.get_name() for t in leaked]}")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gstreamer() -> None:
+    needs_gstreamer()

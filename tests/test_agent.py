@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from livekit.agents import AgentSession, llm
-from livekit.agents.voice.run_result import RunResult
 
-from vision_agent import ConfigError, Frame, Vision, VisionAgent, VisionOptions, open_source
-from vision_agent.models.offline import OfflineLLM
-from vision_agent.sources.testcard import code_at, render
+from vision_agent import ConfigError, Vision, VisionAgent, VisionOptions, open_source
+from vision_agent.sources.testcard import code_at
 
-
-class CardSource:
-    """The testcard of a chosen moment, with a switch that makes it go away."""
-
-    def __init__(self) -> None:
-        self.name = "desk"
-        self.problem: str | None = None
-        self.moment_s = 1_700_000_000.0
-
-    async def frames(self) -> AsyncIterator[Frame]:
-        while True:
-            yield Frame.from_rgb(
-                render(self.moment_s, (640, 360)), captured_s=time.monotonic(), source="desk"
-            )
-            await asyncio.sleep(0.02)
-
-    async def aclose(self) -> None:
-        pass
-
-
-class ListeningLLM(OfflineLLM):
-    """The built-in model, keeping the requests it was handed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[llm.ChatContext] = []
-
-    def chat(self, *, chat_ctx: llm.ChatContext, **kwargs: Any) -> llm.LLMStream:
-        self.requests.append(chat_ctx)
-        return super().chat(chat_ctx=chat_ctx, **kwargs)
-
-
-def images_in(chat_ctx: llm.ChatContext) -> list[str]:
-    return [
-        part.image
-        for message in chat_ctx.messages()
-        for part in message.content
-        if isinstance(part, llm.ImageContent) and isinstance(part.image, str)
-    ]
-
-
-async def ask(session: AgentSession[Any], question: str) -> str:
-    result: RunResult[Any] = await session.run(user_input=question)
-    return next(e.item.text_content or "" for e in result.events if e.type == "message")
+from .cards import CardSource, ListeningLLM, frame_code, images_in
+from .rooms import ask
 
 
 async def test_typed_turns_carry_the_picture_of_their_moment() -> None:
@@ -72,15 +26,6 @@ async def test_typed_turns_carry_the_picture_of_their_moment() -> None:
             while (await frame_code(vision)) != code_at(source.moment_s):
                 pass
             assert code_at(source.moment_s) in await ask(session, "What does the QR code say?")
-
-
-async def frame_code(vision: Vision) -> str:
-    from vision_agent.frame import decode_jpeg
-    from vision_agent.models.reading import read_codes
-
-    (view,) = await vision.look()
-    assert view.image is not None
-    return read_codes(decode_jpeg(view.image.data))[0].text
 
 
 async def test_history_and_request_hold_the_same_picture_and_the_line_beside_it() -> None:

@@ -35,7 +35,8 @@ from vision_agent.sources.capture import CaptureSource
 from vision_agent.sources.csi import CsiSource, unpadded_i420
 from vision_agent.sources.faults import explain
 
-from .watching import until, watched
+from .waiting import until
+from .watching import watched
 
 WEBCAM = {
     b"YUYV": {(640, 480): (30, 15), (1280, 720): (10,)},

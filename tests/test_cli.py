@@ -1,19 +1,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from .clips import BASE_S, write_clip
-
-
-def run(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from vision_agent.cli import main; raise SystemExit(main())", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+from .visitor import run
 
 
 def test_ask_answers_with_the_code_that_was_shown() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
 import zipfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -22,20 +19,10 @@ from livekit import rtc
 from vision_agent.demo.site import PAGE, check_page
 from vision_agent.errors import ConfigError
 
-from .test_room import codes, publishing
-from .visitor import Command, Visitor, running, until
+from .rooms import codes, publishing
+from .visitor import Visitor, demo, running
 
 ROOT = Path(__file__).parents[1]
-
-
-@asynccontextmanager
-async def demo(*args: str) -> AsyncIterator[tuple[Command, str]]:
-    """Run the demo; gives its address, as told on stdout."""
-    async with running("demo", *args) as command:
-        await until(lambda: "http://" in command.out or command.process.returncode is not None, 60)
-        found = re.search(r"http://\S+", command.out)
-        assert found, command.err
-        yield command, found[0]
 
 
 def is_open(port: int) -> bool:

@@ -26,7 +26,7 @@ from vision_agent.doctor import (
 from vision_agent.models import OfflineLLM
 from vision_agent.sources import Camera, CameraFormat
 
-from .test_cli import run
+from .visitor import run
 
 NO_KEYS: dict[str, str] = {}
 

@@ -17,9 +17,8 @@ from vision_agent.sources.input import Input, Kind
 from vision_agent.sources.testcard import render
 from vision_agent.watcher import Watcher
 
-from .test_rtsp import free_port
-from .test_web_sources import web_server
-from .watching import until
+from .servers import free_port, web_server
+from .waiting import until
 
 ROUNDS = 50
 JPEG = encode_rgb(render(0.0, (320, 180)), max_side_px=320).data

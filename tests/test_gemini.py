@@ -21,9 +21,10 @@ from livekit.plugins import google
 from vision_agent import ConfigError, Vision, VisionAgent, VisionOptions, initial_context
 from vision_agent.models import open_model
 
+from .cards import CardSource, frame_code
+from .files import file_of
 from .gemini import KEY, GeminiServer, pictures
-from .test_agent import CardSource, ask, frame_code
-from .test_uploads import file_of
+from .rooms import ask
 
 MODEL = "gemini-2.5-flash"
 

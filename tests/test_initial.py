@@ -30,8 +30,9 @@ from vision_agent.fetch import fetch, is_public, shown
 from vision_agent.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 
-from .test_agent import CardSource, ListeningLLM, ask, images_in
-from .test_uploads import FORMATS, bomb, file_of
+from .cards import CardSource, ListeningLLM, images_in
+from .files import FORMATS, bomb, file_of
+from .rooms import ask
 
 PRIVATE = ContextOptions(fetch=True, allow_private=True)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,8 +18,8 @@ from vision_agent import Frame
 from vision_agent.models.reading import read_codes
 from vision_agent.sources.testcard import render
 
-from .test_demo import demo
-from .test_uploads import file_of
+from .files import file_of
+from .visitor import demo
 
 CHROMIUM = shutil.which("chromium")
 BASE_S, SECONDS, FPS, SIZE_WH = 1_700_000_000, 6, 10, (640, 360)

@@ -21,7 +21,8 @@ from vision_agent.sources.decoding import to_i420
 from vision_agent.sources.reader import ReaderStatistics
 
 from .clips import second_in, write_clip
-from .watching import opened, until
+from .waiting import until
+from .watching import opened
 
 LIVE = {"bf": "0", "tune": "zerolatency"}
 

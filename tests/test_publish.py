@@ -6,7 +6,6 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,16 +22,10 @@ from vision_agent.publish.publisher import Publisher
 
 from .clips import BASE_S, write_clip
 from .publishing import LIVE, access_to, publisher_of, viewing
-from .test_room import agent_in, ask, ask_until, codes, joined
-from .watching import until
+from .rooms import agent_in, ask, ask_until, codes, joined
+from .waiting import until
 
 CLIP_S = 10
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +101,8 @@ async def test_while_nobody_watches_nothing_is_sent_and_then_at_once(
             await first.more()
         await until(lambda: publisher.state.published and not publisher.state.watched, within_s=30)
         sent, decoded = publisher.counts.wire_bytes, publisher.counts.bridged
-        await asyncio.sleep(1)
+        unwatched = publisher.counts.unwatched
+        await until(lambda: publisher.counts.unwatched >= unwatched + 15)
         assert publisher.counts.wire_bytes - sent < 2000 and publisher.counts.bridged == decoded
         async with viewing(server, "second") as second:
             await second.more()

@@ -6,7 +6,6 @@ import asyncio
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,14 +25,8 @@ from vision_agent.publish.sd_notify import Notifier
 
 from .clips import write_clip
 from .publishing import LIVE, ROOM, viewing
-from .test_worker import environment, failure
-from .visitor import running, until
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as started:
-        yield started
+from .visitor import environment, failure, running
+from .waiting import until
 
 
 @pytest.fixture(scope="module")

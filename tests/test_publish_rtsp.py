@@ -11,10 +11,8 @@ from vision_agent.demo.server import LocalServer
 
 from .clips import write_clip
 from .publishing import LIVE, publisher_of, viewing
-from .test_rtsp import free_port, gstreamer, rtsp_server
-from .watching import until
-
-__all__ = ["gstreamer"]
+from .servers import free_port, rtsp_server
+from .waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from vision_agent.cli import main
 from vision_agent.demo.server import LocalServer
 
 from .gemini import KEY, GeminiServer
-from .test_room import codes, joined, publishing
-from .visitor import Command, Visitor, until
+from .rooms import codes, joined, publishing
+from .visitor import Command, Visitor
+from .waiting import until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,12 +33,6 @@ def drop_in_lines() -> str:
     found = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert found is not None
     return found.group(1)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ async def test_the_ten_lines_put_eyes_into_somebody_elses_agent(
         )
     )
     try:
-        await until(lambda: "registered worker" in agent.err + agent.out, 60)
+        await until(lambda: "registered worker" in agent.err + agent.out, within_s=60)
         async with joined(server, "alice") as alice, publishing(alice):
             visitor = Visitor(alice)
             await visitor.agent_listens()

@@ -23,10 +23,10 @@ from vision_agent.models.reading import read_codes
 from vision_agent.realtime import RealtimeFeed
 from vision_agent.sources.testcard import TestcardSource
 
+from .cards import CardSource
 from .gemini_live import GeminiLiveServer
-from .test_agent import CardSource
-from .test_room import codes
-from .visitor import until
+from .rooms import codes
+from .waiting import until
 
 pytestmark = [  # of livekit's plugin and Google's client, not ours
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),

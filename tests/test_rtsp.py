@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import shutil
-import socket
-import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,54 +22,16 @@ from vision_agent.models.offline import OfflineLLM
 from vision_agent.watcher import Watcher
 
 from .clips import BASE_S, second_in, write_clip
-from .test_agent import ask
-from .watching import opened, seen_again, until, watched
-
-PYTHON = "/usr/bin/python3"
-NEEDED = "from gi import require_version as v; v('Gst', '1.0'); v('GstRtspServer', '1.0')"
+from .rooms import ask
+from .servers import free_port, rtsp_server, silent_server
+from .waiting import until
+from .watching import demuxed, opened, seen_again, watched
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rtsp") / "live.mp4"
     return write_clip(path, seconds=90, options={"g": "15"})
-
-
-@pytest.fixture(scope="module")
-def gstreamer() -> None:
-    if shutil.which(PYTHON) is None or subprocess.run([PYTHON, "-c", NEEDED], capture_output=True).returncode:
-        pytest.skip("GStreamer's RTSP server isn't here: make rtsp-server installs it on Debian")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-@contextmanager
-def rtsp_server(port: int, clip: Path, *login: str, codec: str = "h264") -> Iterator[None]:
-    script = Path(__file__).with_name("rtsp_server.py")
-    command = [PYTHON, str(script), str(port), str(clip), codec, *login]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None and process.stdout.readline() == "ready\n"
-            yield
-        finally:
-            process.kill()
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[int]:
-    """Accepts, and says nothing: what is left of a camera whose cable was pulled."""
-    held: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for writer in held:
-            writer.close()
-        await server.wait_closed()
 
 
 class RecordingVision(Vision):
@@ -137,16 +95,14 @@ async def test_idle_decodes_a_picture_per_group_and_active_is_current_at_once(
             await latest.next()
             before = source.statistics
             assert before is not None
-            await until(
-                lambda: source.statistics is not None and source.statistics.demuxed >= before.demuxed + 45
-            )
+            await demuxed(source, 45)
             after = source.statistics
             assert after is not None and latest.frame is not None
             assert 2 <= after.decoded - before.decoded <= 4
             assert time.monotonic() - latest.frame.captured_s < 2.3  # a group, and a second of ours
             for _ in range(5):
                 await latest.next()  # a key picture: the worst moment is just before the next
-                await asyncio.sleep(0.8)
+                await demuxed(source, 12)
                 asked_s = time.monotonic()
                 source.set_demand(Demand.ACTIVE)
                 frame = await latest.next()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import threading
@@ -22,7 +21,8 @@ from vision_agent.sources.pictures import PictureSource
 from vision_agent.sources.uri import without_secrets
 
 from .clips import second_in, write_clip
-from .watching import opened, until, watched
+from .waiting import until
+from .watching import demuxed, opened, watched
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,10 @@ async def test_off_pauses_a_file_and_it_goes_on_from_there(clips: Path) -> None:
     async with watched(source) as latest:
         await latest.next()
         source.set_demand(Demand.OFF)
-        await asyncio.sleep(0.1)  # the packet that was due
-        count = latest.count
-        await asyncio.sleep(1.5)
+        async with watched(opened(clips / "h264.mp4")) as beside:
+            await beside.more(2)  # the packet that was due has come
+            count = latest.count
+            await beside.more(20)
         assert latest.count == count
         source.set_demand(Demand.ACTIVE)
         await latest.next()
@@ -102,7 +103,7 @@ async def test_a_slow_reader_gets_the_picture_of_now(clips: Path) -> None:
         break
     frames = source.frames()
     first = await anext(frames)
-    await asyncio.sleep(2.5)  # 37 pictures pass
+    await demuxed(source, 37)  # at 15 a second
     await anext(frames)  # what lay in the slot is the newest, too
     frame = await anext(frames)
     assert time.monotonic() - frame.captured_s < 0.5

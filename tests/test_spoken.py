@@ -16,9 +16,9 @@ from vision_agent import View, Vision, VisionAgent, VisionOptions
 from vision_agent.bench.scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from vision_agent.demo.server import LocalServer
 
-from .test_agent import CardSource, ListeningLLM, images_in
-from .test_room import codes, joined, publishing
-from .visitor import until
+from .cards import CardSource, ListeningLLM, images_in
+from .rooms import codes, joined, publishing
+from .waiting import until
 
 TURNS = 20
 QUESTION = "What does the QR code say?"
@@ -53,12 +53,6 @@ async def talking(vision: Vision) -> AsyncIterator[Talk]:
     async with vision, talk.session as session:
         await session.start(VisionAgent(vision=vision))
         yield talk
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
 
 
 @pytest.mark.timeout(180)

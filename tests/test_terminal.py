@@ -23,8 +23,8 @@ from vision_agent.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 from vision_agent.terminal import FolderOutput
 
+from .files import file_of
 from .gemini import GeminiServer
-from .test_uploads import file_of
 
 COMMAND = (sys.executable, "-c", "from vision_agent.cli import main; raise SystemExit(main())", "chat")
 ROOT = str(Path(__file__).parents[1])

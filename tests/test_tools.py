@@ -7,7 +7,7 @@ import base64
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from vision_agent.demo.server import LocalServer
 from vision_agent.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 
-from .test_agent import CardSource, ListeningLLM, images_in
-from .test_room import ask, ask_until, codes, joined, publishing
+from .cards import CardSource, ListeningLLM, images_in
+from .rooms import ask, ask_until, codes, joined, publishing
 
 
 class KeptOutput:
@@ -80,12 +80,6 @@ class _EmptyBox(llm.LLMStream):
         call = llm.FunctionToolCall(name="annotate", arguments=json.dumps({"boxes": [box]}), call_id="c1")
         delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
         self._event_ch.send_nowait(llm.ChatChunk(id="1", delta=delta))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
 
 
 async def test_a_marked_picture_arrives_byte_identical_at_a_second_client(

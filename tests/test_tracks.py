@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,25 +19,13 @@ from vision_agent.frame import decode_jpeg
 from vision_agent.models.offline import OfflineLLM
 from vision_agent.models.reading import read_codes
 
-from .test_room import agent_in, ask, ask_until, codes, joined, publishing
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
+from .rooms import agent_in, ask, ask_until, codes, joined, publishing
+from .waiting import until
 
 
 def code_in(view: View) -> int | None:
     found = [] if view.image is None else read_codes(decode_jpeg(view.image.data))
     return int(found[0].text.removeprefix("VA-")) if found else None
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "the condition did not come true"
-        await asyncio.sleep(0.01)
 
 
 async def seen(
@@ -89,7 +77,9 @@ async def test_a_reconnect_keeps_the_view(server: LocalServer) -> None:
             room.on("reconnected", back.set)
             await room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
             await asyncio.wait_for(back.wait(), 20)
-            answer = await ask_until(session, lambda answer: bool(codes(answer)) and is_now(answer), 20)
+            answer = await ask_until(
+                session, lambda answer: bool(codes(answer)) and is_now(answer), within_s=20
+            )
             assert len(codes(answer)) == 1
 
 

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -17,29 +15,10 @@ from vision_agent import ImageError, Vision, VisionAgent
 from vision_agent.demo.server import LocalServer
 from vision_agent.frame import decode_jpeg
 from vision_agent.picture import read_picture
-from vision_agent.sources.testcard import render
 
-from .test_agent import ListeningLLM, images_in
-from .test_room import ask, codes, joined
-
-CARD = Image.fromarray(render(1_700_000_000.0, (640, 360)))
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-
-
-def file_of(format: str, picture: Image.Image = CARD, **options: Any) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, format=format, **options)
-    return out.getvalue()
-
-
-def bomb() -> bytes:
-    """A PNG that declares 30,000 x 30,000 pixels in a few bytes."""
-    png = bytearray(file_of("PNG", Image.new("L", (1, 1))))
-    png[16:24] = (30_000).to_bytes(4, "big") * 2
-    import zlib
-
-    png[29:33] = zlib.crc32(bytes(png[12:29])).to_bytes(4, "big")
-    return bytes(png)
+from .cards import ListeningLLM, images_in
+from .files import CARD, FORMATS, bomb, file_of
+from .rooms import ask, codes, joined
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -78,12 +57,6 @@ def test_transparency_is_put_on_white() -> None:
 def test_bad_files_are_named(data: bytes, said: str) -> None:
     with pytest.raises(ImageError, match=said):
         read_picture(data)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as running:
-        yield running
 
 
 class Sender:

@@ -15,7 +15,7 @@ from vision_agent.demand import Demand, DemandLevel
 from vision_agent.eye import Eye
 from vision_agent.watcher import Watcher
 
-from .watching import until
+from .waiting import until
 
 SMALL_WH, FULL_WH = (320, 180), (1280, 720)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
@@ -20,22 +18,9 @@ from vision_agent.sources.testcard import render
 from vision_agent.watcher import Watcher
 
 from .clips import BASE_S, second_in, write_clip
-from .watching import opened, seen_again, until, watched
-
-
-@asynccontextmanager
-async def web_server(*routes: web.AbstractRouteDef, port: int = 0) -> AsyncIterator[int]:
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, reuse_address=True)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-        await asyncio.sleep(0.05)  # the handlers' tasks end
+from .servers import web_server
+from .waiting import until
+from .watching import demuxed, opened, seen_again, watched
 
 
 class MjpegCamera:
@@ -101,7 +86,7 @@ async def test_a_slow_reader_gets_the_picture_of_now() -> None:
         frames = source.frames()
         for _ in range(2):
             await anext(frames)
-            await asyncio.sleep(2.2)
+            await demuxed(source, 30)
             await anext(frames)
             frame = await anext(frames)
             assert time.monotonic() - frame.captured_s < 0.5 and camera.is_right(frame)
@@ -177,7 +162,7 @@ async def test_a_recorded_playlist_plays_at_real_speed(tmp_path: Path) -> None:
             assert source.statistics is not None and source.statistics.demuxed <= 15 * (passed_s + 1)
             source.set_demand(Demand.IDLE)
             before = source.statistics.decoded
-            await asyncio.sleep(1.5)
+            await demuxed(source, 22)
             assert source.statistics.decoded - before <= 3
             source.set_demand(Demand.ACTIVE)
             assert time.monotonic() - (await latest.next()).captured_s < 0.5

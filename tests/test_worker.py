@@ -15,14 +15,9 @@ import pytest
 
 from vision_agent.demo.server import LocalServer
 
-from .test_room import codes, joined, publishing
-from .visitor import QUESTION, Command, Visitor, running, until
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LocalServer]:
-    async with LocalServer() as started:
-        yield started
+from .rooms import codes, joined, publishing
+from .visitor import QUESTION, Command, Visitor, environment, failure, running
+from .waiting import until
 
 
 @pytest.fixture
@@ -39,24 +34,10 @@ def deaf_port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def environment(server: LocalServer, **changed: str) -> dict[str, str]:
-    keys = {
-        "LIVEKIT_URL": server.url,
-        "LIVEKIT_API_KEY": server.api_key,
-        "LIVEKIT_API_SECRET": server.api_secret,
-    }
-    return {**keys, **changed}
-
-
-async def failure(*args: str, environment: dict[str, str]) -> tuple[int | None, str]:
-    async with running(*args, environment=environment) as command:
-        return await command.exit_code(), command.err
-
-
 @asynccontextmanager
 async def registered(name: str, server: LocalServer, settings: str) -> AsyncIterator[Command]:
     async with running(name, "--config", settings, environment=environment(server)) as command:
-        await until(lambda: "registered worker" in command.err, 60)
+        await until(lambda: "registered worker" in command.err, within_s=60)
         yield command
 
 

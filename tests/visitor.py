@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,6 +13,10 @@ from contextlib import asynccontextmanager, suppress
 
 import psutil
 from livekit import rtc
+
+from vision_agent.demo.server import LocalServer
+
+from .waiting import until
 
 COMMAND = (sys.executable, "-c", "from vision_agent.cli import main; raise SystemExit(main())")
 QUESTION = "What does the QR code say?"
@@ -61,11 +67,33 @@ async def running(*args: str, environment: Mapping[str, str] | None = None) -> A
         await command.kill()
 
 
-async def until(good: Callable[[], bool], within_s: float = 20) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not good():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        await asyncio.sleep(0.05)
+@asynccontextmanager
+async def demo(*args: str) -> AsyncIterator[tuple[Command, str]]:
+    """Run the demo; gives its address, as told on stdout."""
+    async with running("demo", *args) as command:
+        await until(lambda: "http://" in command.out or command.process.returncode is not None, within_s=60)
+        found = re.search(r"http://\S+", command.out)
+        assert found, command.err
+        yield command, found[0]
+
+
+def environment(server: LocalServer, **changed: str) -> dict[str, str]:
+    keys = {
+        "LIVEKIT_URL": server.url,
+        "LIVEKIT_API_KEY": server.api_key,
+        "LIVEKIT_API_SECRET": server.api_secret,
+    }
+    return {**keys, **changed}
+
+
+async def failure(*args: str, environment: dict[str, str]) -> tuple[int | None, str]:
+    async with running(*args, environment=environment) as command:
+        return await command.exit_code(), command.err
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from vision_agent.cli import main; raise SystemExit(main())", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 class Visitor:
@@ -86,7 +114,7 @@ class Visitor:
             ]
             return any(each.attributes.get("lk.agent.state") == "listening" for each in agents)
 
-        await until(listens, 60)
+        await until(listens, within_s=60)
 
     async def ask(self, question: str = QUESTION, within_s: float = 20) -> str:
         await self._room.local_participant.send_text(question, topic="lk.chat")

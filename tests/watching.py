@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from vision_agent import Frame, FrameSource, open_source
 from vision_agent.demand import DemandAware
 from vision_agent.sources.capture import CaptureSource
 from vision_agent.watcher import Watcher
+
+from .waiting import until
 
 
 class Latest:
@@ -28,6 +30,10 @@ class Latest:
         await asyncio.wait_for(self.arrived.wait(), 10)
         assert self.frame is not None
         return self.frame
+
+    async def more(self, count: int) -> None:
+        for _ in range(count):
+            await self.next()
 
 
 @asynccontextmanager
@@ -56,13 +62,6 @@ def opened(uri: str | Path, *, open_timeout_s: float = 10.0, read_timeout_s: flo
     return source
 
 
-async def until(true: Callable[[], bool], *, within_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
-        await asyncio.sleep(0.01)
-
-
 async def seen_again(watcher: Watcher, *, max_age_s: float, within_s: float) -> Frame:
     """Look until there is a fresh picture; a turn would be told of the failure meanwhile."""
     deadline_s = time.monotonic() + within_s
@@ -70,3 +69,13 @@ async def seen_again(watcher: Watcher, *, max_age_s: float, within_s: float) -> 
         assert time.monotonic() < deadline_s, f"not seen again: {watcher.problem()}"
         await asyncio.sleep(0.01)
     return frame
+
+
+async def demuxed(source: CaptureSource, count: int) -> None:
+    """Wait until so many more packets were read."""
+
+    def so_far() -> int:
+        return 0 if source.statistics is None else source.statistics.demuxed
+
+    wanted = so_far() + count
+    await until(lambda: so_far() >= wanted)
