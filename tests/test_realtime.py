@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import google
 
 from vision_agent import Frame, Vision, VisionAgent, VisionOptions
+from vision_agent.demo.server import LocalServer
 from vision_agent.frame import decode_jpeg
-from vision_agent.models.reading import read_codes
+from vision_agent.models.reading import read_codes, read_text
 from vision_agent.realtime import RealtimeFeed
 from vision_agent.sources.testcard import TestcardSource
 
 from .cards import CardSource
 from .gemini_live import GeminiLiveServer
-from .rooms import codes
+from .rooms import codes, joined, publishing
 from .waiting import until
 
 pytestmark = [  # of livekit's plugin and Google's client, not ours
@@ -132,3 +134,67 @@ async def test_speech_raises_the_rate_and_its_end_brings_the_picture_of_that_mom
         finally:
             await feed.aclose()
     assert lines == []
+
+
+async def test_a_typed_question_gets_the_picture_of_its_moment_however_rare_the_frames_are() -> None:
+    pushed: list[rtc.VideoFrame] = []
+    options = VisionOptions(silent_fps=0.01, max_side_px=640)
+    async with Vision(source=TestcardSource(fps=30), options=options) as vision:
+        feed = RealtimeFeed(vision, push=pushed.append, tell=no_line)
+        feed.start()
+        try:
+            await until(lambda: len(pushed) == 1)
+            first = code_of(pushed[0])
+            await until(lambda: time.time() > first + 2.2)
+            feed.typed()
+            assert len(pushed) == 2  # before the model is asked
+            assert time.time() - 0.5 <= code_of(pushed[1]) + 1
+        finally:
+            await feed.aclose()
+
+
+async def test_of_several_views_each_frame_bears_its_name(server: LocalServer) -> None:
+    pushed: list[rtc.VideoFrame] = []
+    screen = rtc.TrackSource.SOURCE_SCREENSHARE
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with Vision.for_room(room, options=VisionOptions(silent_fps=5, max_side_px=640)) as vision:
+            feed = RealtimeFeed(vision, push=pushed.append, tell=no_line)
+            feed.start()
+            try:
+                async with publishing(alice):
+                    await until(lambda: bool(pushed))
+                    assert await names_on(pushed[0]) == set()
+                    async with publishing(alice, screen, late_s=5000):
+                        vision.hold()
+                        await until(lambda: len(vision.eyes) == 2)
+                        count, found = len(pushed), set()
+                        await until(lambda: len(pushed) > count + 20 and are_full_size(pushed[-6:]))
+                        for frame in pushed[-6:]:
+                            is_late = time.time() - code_of(frame) > 4000
+                            name = "screenofalice" if is_late else "cameraofalice"
+                            assert await names_on(frame) == {name}
+                            found.add(name)
+                        assert len(found) == 2
+                        vision.release()
+            finally:
+                await feed.aclose()
+
+
+async def no_line(line: str) -> None:
+    """Take what the model is told."""
+
+
+def code_of(frame: rtc.VideoFrame) -> int:
+    (mark,) = read_codes(Frame.from_video_frame(frame, captured_s=0.0).to_rgb())
+    return codes(mark.text)[0]
+
+
+def are_full_size(frames: Sequence[rtc.VideoFrame]) -> bool:
+    return all(frame.width == 640 for frame in frames)
+
+
+async def names_on(frame: rtc.VideoFrame) -> set[str]:
+    """Read the names of views written on a frame; the reader leaves out the spaces as it likes."""
+    rgb = Frame.from_video_frame(frame, captured_s=0.0).to_rgb()
+    lines = await asyncio.to_thread(read_text, rgb)
+    return {text for line in lines if "alice" in (text := line.text.replace(" ", ""))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from livekit import rtc
@@ -225,6 +225,37 @@ async def test_once_closed_a_view_is_paid_for_no_longer(server: LocalServer) -> 
             publication = next(iter(room.remote_participants["alice"].track_publications.values()))
             assert publication.subscribed
         await until(lambda: not publication.subscribed)
+
+
+@pytest.mark.parametrize("demand", ["ready", "on_demand"])
+async def test_the_next_agent_of_a_session_sees_with_the_same_eyes(
+    server: LocalServer, demand: Literal["ready", "on_demand"]
+) -> None:
+    """The first agent closes what it opened, unsubscribes, and the second subscribes at once."""
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        vision = Vision.for_room(room, options=VisionOptions(demand=demand))
+        async with AgentSession[Any](llm=OfflineLLM()) as session:
+            await session.start(VisionAgent(vision=vision))
+            await ask_until(session, lambda answer: bool(codes(answer)))
+            for _ in range(3):
+                session.update_agent(VisionAgent(vision=vision))
+                answer = await ask_until(session, lambda answer: bool(codes(answer)), within_s=5)
+                assert is_now(answer) and vision.is_open
+                assert [eye.source.name for eye in vision.eyes] == ["camera of alice"]
+        assert not vision.is_open and not vision.eyes
+
+
+async def test_what_was_closed_can_be_opened_again_at_once(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
+        vision = Vision.for_room(room)
+        for _ in range(4):
+            opened_s = time.time()
+            async with vision:
+                view = await seen(vision, lambda view: view.taken_s is not None)
+                assert view.name == "camera of alice" and len(vision.eyes) == 1
+                assert view.taken_s is not None and opened_s < view.taken_s < opened_s + 2
+                with pytest.raises(RuntimeError, match="open already"):
+                    vision.open()
 
 
 async def test_who_begins_to_type_gets_the_view_at_full_size(server: LocalServer) -> None:

@@ -29,7 +29,7 @@ class ScriptedSource:
     def __init__(self) -> None:
         self.problem: str | None = None
         self.asked: list[Demand] = []
-        self._queue: asyncio.Queue[Frame | SourceError] = asyncio.Queue()
+        self._queue: asyncio.Queue[Frame | Exception] = asyncio.Queue()
 
     def set_demand(self, demand: Demand) -> None:
         self.asked.append(demand)
@@ -40,13 +40,13 @@ class ScriptedSource:
         self._queue.put_nowait(frame)
         return frame
 
-    def break_off(self, reason: str) -> None:
-        self._queue.put_nowait(SourceError(reason))
+    def break_off(self, error: Exception) -> None:
+        self._queue.put_nowait(error)
 
     async def frames(self) -> AsyncIterator[Frame]:
         while True:
             given = await self._queue.get()
-            if isinstance(given, SourceError):
+            if isinstance(given, Exception):
                 raise given
             yield given
 
@@ -112,11 +112,22 @@ async def test_nothing_fresh_is_nothing_and_the_reason_is_told(
     source.give(SMALL_WH)
     await until(lambda: watcher.latest is not None)
     assert await watcher.fresh(max_age_s=0, max_wait_s=0.05) is None
-    source.break_off("desk: unplugged: plug it in again")
+    source.break_off(SourceError("desk: unplugged: plug it in again"))
     await until(lambda: watcher.statistics.failures == 1)
     begun_s = time.monotonic()
     assert await watcher.fresh(max_age_s=0, max_wait_s=5) is None
     assert time.monotonic() - begun_s < 1 and watcher.problem() == "desk: unplugged: plug it in again"
+    source.give(SMALL_WH)
+    await until(lambda: watcher.problem() is None)
+
+
+async def test_whatever_a_source_raises_it_is_told_and_tried_again(
+    source: ScriptedSource, watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    source.break_off(ZeroDivisionError("a bug in somebody's source"))
+    await until(lambda: watcher.statistics.failures == 1)
+    assert watcher.problem() == "it failed with ZeroDivisionError"
+    assert "a bug in somebody's source" in caplog.text  # for who has to mend it
     source.give(SMALL_WH)
     await until(lambda: watcher.problem() is None)
 

@@ -38,7 +38,7 @@ class VisionAgent(Agent):
 
     Args:
         vision: The eyes. Unless the caller has opened them, they are opened when the agent enters a
-            session and closed when it leaves.
+            session and closed when it leaves; the session's next agent may open them again.
         instructions: What the model is told at the start.
         chat_ctx: Initial context, with pictures if wanted.
         tools: The user's own tools, beside ``annotate``.

@@ -1,15 +1,15 @@
-"""Boxes, labels and a time, drawn on a copy of a picture."""
+"""Boxes, labels, a time or a name, drawn on a copy of a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from .errors import ImageError
-from .frame import U8
+from .frame import U8, Frame
 
 COLOURS_RGB = ((255, 90, 60), (40, 170, 255), (60, 200, 90), (255, 190, 0), (200, 90, 255), (0, 200, 200))
 """One after the other, for the first box, the second, and so on."""
@@ -71,6 +71,17 @@ def draw(rgb: U8, boxes: Sequence[Box], *, stamp: str = "") -> U8:
     return canvas
 
 
+def named(frame: Frame, name: str) -> Frame:
+    """Return a copy of an upright I420 frame with a name written in its lower left corner."""
+    assert frame.planes_i420 is not None
+    copy = replace(frame, planes_i420=frame.planes_i420.copy())
+    y, u, v = copy.planes()
+    left, top, right, bottom = _write(y, name, (0, frame.height), (16, 16, 16))
+    for chroma in (u, v):
+        chroma[top // 2 : (bottom + 1) // 2, left // 2 : (right + 1) // 2] = 128  # grey
+    return copy
+
+
 def _write(
     canvas: U8,
     text: str,
@@ -78,8 +89,12 @@ def _write(
     paper: tuple[int, int, int],
     *,
     below_px: int | None = None,
-) -> None:
-    """Write on a plate whose lower left is ``corner_xy``; where there's no room above, at ``below_px``."""
+) -> tuple[int, int, int, int]:
+    """Write on a plate whose lower left is ``corner_xy``; where there's no room above, at ``below_px``.
+
+    Returns:
+        The plate's left, top, right and bottom, in pixels.
+    """
     height, width = canvas.shape[:2]
     font, size = cv2.FontFace("sans"), max(12, min(width, height) // 28)
     _, _, text_w, _ = cv2.getTextSize((width, height), text, (0, 0), font, size)
@@ -92,3 +107,4 @@ def _write(
     cv2.rectangle(canvas, (left, top), (left + plate_w - 1, top + plate_h - 1), paper, cv2.FILLED)
     ink = (20, 20, 20) if np.dot(paper, (0.299, 0.587, 0.114)) > 140 else (255, 255, 255)  # ITU-R BT.601 luma
     cv2.putText(canvas, text, (left + size // 4, top + size + size // 8), ink, font, size)
+    return left, top, left + plate_w, top + plate_h

@@ -38,9 +38,9 @@ class View:
 
     def line(self) -> str:
         """Return the one line the model reads beside the picture."""
-        name = _plain(self.name)
+        name = plain(self.name)
         if self.image is None:
-            return f"[no picture from {name}: {_plain(self.problem or 'not available')}]"
+            return f"[no picture from {name}: {plain(self.problem or 'not available')}]"
         age_ms = 0.0 if self.age_s is None else self.age_s * 1000
         return f"[{name}, seen {age_ms:.0f} ms before this question]"
 
@@ -86,7 +86,7 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
             mime_type=view.image.mime_type,
             inference_detail="low" if detail == "low" else "high" if detail == "high" else "auto",
         )
-        pictures[content.id] = {"line": view.line(), "view": _plain(view.name), "taken_s": view.taken_s}
+        pictures[content.id] = {"line": view.line(), "view": plain(view.name), "taken_s": view.taken_s}
         message.content.append(content)
     if not pictures and not notes:
         notes.append("[no picture: there is no camera]")
@@ -96,7 +96,7 @@ def bind(message: llm.ChatMessage, views: Iterable[View], *, detail: str = "auto
 def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None) -> llm.ChatMessage:
     """Return a user message that holds a picture somebody sent, with its line."""
     content = llm.ImageContent(image=image.data_url(), mime_type=image.mime_type)
-    caption = _plain(caption)
+    caption = plain(caption)
     line = f"[a picture the user sent: {caption}]" if caption else "[a picture the user sent]"
     pictures = {content.id: {"line": line, "view": caption or "upload", "taken_s": taken_s}}
     extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "sent"}}
@@ -105,7 +105,7 @@ def uploaded(image: EncodedImage, caption: str, *, taken_s: float | None = None)
 
 def given(content: llm.ImageContent, name: str) -> llm.ChatMessage:
     """Return a user message that holds a picture given at the start; ``decay`` leaves it alone."""
-    clean = _plain(name)
+    clean = plain(name)
     line = f"[a picture given at the start: {clean}]"
     pictures = {content.id: {"line": line, "view": clean, "taken_s": None}}
     extra = {EXTRA_KEY: {"pictures": pictures, "notes": [], "turn": 0, "kind": "given"}}
@@ -180,7 +180,7 @@ def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
     return None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Make one short line of what somebody else wrote, so that it can't pass for a line of ours."""
     return "".join(char for char in text if char.isprintable() and char not in "[]")[:MAX_NAME_CHARS].strip()
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from livekit import rtc
 
-from .context import Shown, View
+from .annotate import named
+from .context import Shown, View, plain
 from .demand import Demand
 from .errors import ImageError
 from .eye import Eye
@@ -36,7 +37,7 @@ class RealtimeFeed:
     """Hands each view's frames to a realtime model at the speaking and silent rates.
 
     When a view stops showing what is there now the model is told so in a line, and again when it
-    goes on.
+    goes on. Of several views each frame has its view's name written on it.
 
     Args:
         vision: The views; those that come later are fed too.
@@ -74,9 +75,9 @@ class RealtimeFeed:
             feed.due |= ended
 
     def typed(self) -> None:
-        """Hand over what each view showed last: the question is answered at once. A newer one follows."""
+        """Hand over what each view shows now: the question is answered at once. A newer one follows."""
         for feed in self._feeds.values():
-            feed.repeat()
+            feed.hand_over_now()
 
     def shown(self) -> list[Shown]:
         """List what the model saw last, a picture a view, the newest first."""
@@ -100,6 +101,8 @@ class RealtimeFeed:
                     self._feeds[eye] = feed
                     name = f"realtime feed of {eye.source.name}"
                     self._tasks.append(asyncio.create_task(feed.run(), name=name))
+            for feed in self._feeds.values():
+                feed.is_named = len(self._feeds) > 1
             await asyncio.sleep(CHECK_S)
 
 
@@ -113,6 +116,8 @@ class _ViewFeed:
         """Whether the user speaks."""
         self.due = False
         """Whether the next frame is to be handed over whatever the rate."""
+        self.is_named = False
+        """Whether the view's name is written on its frames."""
         self._eye = eye
         self._side_px = options.max_side_px
         self._sampler = Sampler(speaking_fps=options.speaking_fps, silent_fps=options.silent_fps)
@@ -138,27 +143,42 @@ class _ViewFeed:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(watcher.arrival(), CHECK_S)
 
-    def repeat(self) -> None:
-        """Hand the last frame over once more if it still shows what is there; ask for a newer one."""
-        if self.newest is not None and self._eye.watcher.problem() is None:
-            self._push(_video_frame(self.newest))
+    def hand_over_now(self) -> None:
+        """Hand over the newest frame without delay, and the next one when it comes.
+
+        A question is answered at once, so its picture is scaled here and now: 0.1 to 1 ms.
+        """
+        frame = self._eye.watcher.latest
+        if frame is not None and self._eye.watcher.problem() is None:
+            self._push_fitted(frame, self._fitted(frame))
         self.due = True
 
     async def _hand_over(self, frame: Frame) -> None:
         loop = asyncio.get_running_loop()
+        small = await loop.run_in_executor(self._executor, self._fitted, frame)
+        if self._push_fitted(frame, small):
+            self.due = False
+            if self._told is not None:
+                self._told = None
+                await self._tell(f"[{plain(self._eye.source.name)} shows what is there now, again]")
+
+    def _fitted(self, frame: Frame) -> Frame | None:
         try:
-            small = await loop.run_in_executor(
-                self._executor, lambda: fit_frame(frame, max_side_px=self._side_px)
-            )
+            small = fit_frame(frame, max_side_px=self._side_px)
         except ImageError:
+            return None
+        return named(small, plain(self._eye.source.name)) if self.is_named else small
+
+    def _push_fitted(self, frame: Frame, small: Frame | None) -> bool:
+        if small is None:
             self._eye.watcher.reject(frame)
             logger.debug("frame skipped", extra={"source": self._eye.source.name})
-            return
-        self.newest, self.due = small, False
+            return False
+        if self.newest is not None and small.captured_s < self.newest.captured_s:
+            return True  # a question has overtaken it
+        self.newest = small
         self._push(_video_frame(small))
-        if self._told is not None:
-            self._told = None
-            await self._tell(f"[{self._eye.source.name} shows what is there now, again]")
+        return True
 
     async def _tell_of(self, problem: str) -> None:
         if self._eye.watcher.demand is Demand.OFF:  # nobody wants a picture of it

@@ -19,13 +19,14 @@ class RoomViews:
 
     Args:
         room: The room; events are handled on its loop.
-        add: Called once with each new view's source.
+        add: Called with each view's source, once from ``start`` to ``stop``.
     """
 
     def __init__(self, room: rtc.Room, *, add: Callable[[TrackSource], None]) -> None:
         self._room = room
         self._add = add
         self._views: dict[str, TrackSource] = {}
+        self._before: dict[str, TrackSource] = {}  # views that were stopped; they know when they unsubscribed
         self._followed: dict[str, TrackSource] = {}  # by publication sid
         self._handlers: dict[Any, Callable[..., None]] = {
             "track_published": self._on_published,
@@ -52,6 +53,7 @@ class RoomViews:
         if self._room.isconnected():
             for view in self._views.values():
                 view.set_demand(Demand.OFF)
+        self._before, self._views, self._followed = self._views, {}, {}
 
     def _on_reconnected(self) -> None:
         for participant in self._room.remote_participants.values():
@@ -73,7 +75,8 @@ class RoomViews:
         view = self._views.get(name)
         new = view is None
         if view is None:
-            view = self._views[name] = TrackSource(name)
+            view = self._before.pop(name) if name in self._before else TrackSource(name)
+            self._views[name] = view
         self._followed = {sid: other for sid, other in self._followed.items() if other is not view}
         self._followed[publication.sid] = view
         view.published(publication)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -18,16 +17,10 @@ from .sources import FrameSource, open_source
 from .sources.track import TrackSource
 
 
-class _State(enum.Enum):
-    UNOPENED = "was not opened"
-    OPENED = "is open already"
-    CLOSED = "was closed"
-
-
 class Vision:
     """The eyes: an async context manager over the views of one source or of a room.
 
-    Opened once, with ``async with`` or by the first ``VisionAgent`` that uses it.
+    Opened with ``async with``, or by the ``VisionAgent`` that uses it; what was closed can be opened again.
 
     Args:
         source: A source, or a URI for ``open_source``; None for the views of a room.
@@ -40,20 +33,18 @@ class Vision:
     def __init__(self, *, source: FrameSource | str | None, options: VisionOptions | None = None) -> None:
         self.options = options or VisionOptions()
         self.room: rtc.Room | None = None
+        self._source = open_source(source) if isinstance(source, str) else source
         self._room_views: RoomViews | None = None
         self._eyes: list[Eye] = []
         self._holds = 0
-        self._state = _State.UNOPENED
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
-        if source is not None:
-            self._add(open_source(source) if isinstance(source, str) else source)
+        self._executor: ThreadPoolExecutor | None = None  # while it is open
 
     @classmethod
     def for_room(cls, room: rtc.Room, *, options: VisionOptions | None = None) -> Vision:
         """Watch the cameras and screens of a room's remote participants, as they come and go."""
         vision = cls(source=None, options=options)
         vision.room = room
-        vision._room_views = RoomViews(room, add=lambda source: vision._add(source).start())
+        vision._room_views = RoomViews(room, add=vision._add)
         return vision
 
     async def __aenter__(self) -> Vision:
@@ -71,29 +62,31 @@ class Vision:
         """Begin to watch, on the running event loop.
 
         Raises:
-            RuntimeError: It was opened before.
+            RuntimeError: It is open already.
         """
-        if self._state is not _State.UNOPENED:
-            raise RuntimeError(f"this Vision {self._state.value}: make a new one")
-        self._state = _State.OPENED
+        if self._executor is not None:
+            raise RuntimeError("this Vision is open already: close it first, or make another one")
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-encode")
+        if self._source is not None:
+            self._add(self._source)
         if self._room_views is not None:
             self._room_views.start()
-        for eye in self._eyes:
-            eye.start()
 
     @property
     def is_open(self) -> bool:
         """Whether it watches now."""
-        return self._state is _State.OPENED
+        return self._executor is not None
 
     async def aclose(self) -> None:
         """Stop watching and let go of every source; may be called twice."""
-        self._state = _State.CLOSED
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        eyes, self._eyes = self._eyes, []
         if self._room_views is not None:
             self._room_views.stop()
-        for eye in self._eyes:
-            await eye.aclose()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*(eye.aclose() for eye in eyes))
+        executor.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, *, within_s: float = 15.0) -> None:
         """Wait until every view has given its first picture, so that the first question finds one.
@@ -105,7 +98,7 @@ class Vision:
 
     @property
     def eyes(self) -> Sequence[Eye]:
-        """One eye for each view, in the order the views came."""
+        """One eye for each view, in the order the views came; none while it is closed."""
         return tuple(self._eyes)
 
     def hold(self) -> None:
@@ -142,9 +135,10 @@ class Vision:
             views = [view for view in views if view.image is not None or view.name not in gone]
         return views
 
-    def _add(self, source: FrameSource) -> Eye:
+    def _add(self, source: FrameSource) -> None:
+        assert self._executor is not None
         eye = Eye(source, options=self.options, executor=self._executor)
         self._eyes.append(eye)
         for _ in range(self._holds):
             eye.hold()
-        return eye
+        eye.start()

@@ -234,9 +234,12 @@ class Watcher:
                     self._received += 1
                     self._arrived.set()
                 return
-            except VisionAgentError as error:
+            except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
+                expected = isinstance(error, VisionAgentError)
                 self._failures += 1
-                self._failure = str(error)
+                self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
                 self._arrived.set()
-                logger.warning("source failed, trying again", extra={"source": self.source.name})
+                logger.warning(
+                    "source failed, trying again", extra={"source": self.source.name}, exc_info=not expected
+                )
             await asyncio.sleep(retry.next_s())

@@ -39,7 +39,7 @@ class CsiSource:
         self._demand = Demand.ACTIVE
         self._changed = asyncio.Event()
         self._camera: Any = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"csi {number}")
+        self._thread = _thread(number)
 
     @property
     def problem(self) -> str | None:
@@ -76,6 +76,7 @@ class CsiSource:
         if self._camera is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
+        self._thread = _thread(self.number)
 
     def _take(self) -> Frame:
         if self._camera is None:
@@ -123,6 +124,10 @@ class CsiSource:
         if camera is not None:
             camera.stop()
             camera.close()
+
+
+def _thread(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"csi {number}")
 
 
 def unpadded_i420(padded: U8, size_wh: tuple[int, int]) -> U8:
