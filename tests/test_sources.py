@@ -113,6 +113,15 @@ async def test_a_slow_reader_gets_the_picture_of_now(clips: Path) -> None:
     assert started_s < first.captured_s
 
 
+async def test_a_title_that_is_not_utf_8_is_no_reason_not_to_look(clips: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "latin.mp4"
+    packed = (clips / "short.mp4").read_bytes()
+    assert b"Lavf" in packed  # the name of the program that wrote it
+    clip.write_bytes(packed.replace(b"Lavf", b"\xe9\xe8\xfcf"))
+    async with watched(opened(clip)) as latest:
+        assert second_in(await latest.next()) == 0
+
+
 async def test_a_file_begins_again_or_ends(clips: Path) -> None:
     async with watched(opened(clips / "short.mp4")) as latest:
         seen: list[float] = []

@@ -41,6 +41,7 @@ def _texture(size_wh: tuple[int, int], random: np.random.Generator) -> U8:
     for octave in range(2, 9):
         cells = random.normal(0, 1, (max(2, (2**octave) * height // width), 2**octave, 3)).astype(np.float32)
         cells = 0.7 * cells.mean(axis=2, keepdims=True) + 0.3 * cells  # more light than colour
-        total += cv2.resize(cells, size_wh, interpolation=cv2.INTER_CUBIC) / 2 ** (octave / 2)
+        enlarged = np.asarray(cv2.resize(cells, size_wh, interpolation=cv2.INTER_CUBIC), np.float32)
+        total += enlarged / np.float32(2 ** (octave / 2))
     spread = (total - total.mean()) / total.std()
     return np.asarray(np.clip(128 + 45 * spread, 0, 255), dtype=np.uint8)

@@ -6,10 +6,11 @@ import errno
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.video.stream import VideoStream
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 IDLE_WAKE_S = 0.1
 """While idle a recording is read this often, up to the present, in seconds."""
+# a title that is not UTF-8 is no reason not to look; PyAV 19 is never strict
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ class Reader:
         self._opened = self._demuxed = self._decoded = self._corrupt = self._dropped = 0
         self.finished = False
         """Whether the thread has let go of everything."""
-        self.error: SourceError | None = SourceError(f"{source.shown}: the reader broke off")
+        self.error: SourceError | None = None
         """Why it finished; None if the recording came to its end, or ``stop`` was called."""
         self._thread = threading.Thread(target=self._run, name=f"reader of {name}", daemon=True)
 
@@ -131,9 +134,13 @@ class Reader:
                     again = self._play(container)
                 if not again:
                     break
-            self.error = None
         except SourceError as error:
             self.error = error
+        except Exception as error:  # nobody waits for a thread: what it did not expect is told too
+            kind, where = type(error).__name__, traceback.format_tb(error.__traceback__)
+            # without the error's own text, which may hold a password
+            logger.error("reader broke off: %s\n%s", kind, "".join(where), extra={"source": self._name})
+            self.error = SourceError(f"{self._input.shown}: the reader broke off: {kind}")
         finally:
             self.finished = True
             self._on_news()
@@ -149,14 +156,15 @@ class Reader:
         self._opened += 1
         started_s = time.monotonic()
         try:
-            return av.open(
+            container: InputContainer = av.open(
                 source.url,
                 "r",
                 format=source.format,
                 options=dict(source.options),
                 timeout=None if is_local else (source.open_timeout_s, source.read_timeout_s),
-                metadata_errors="replace",
+                **_LENIENT,
             )
+            return container
         except av.FFmpegError as error:
             wait_s = source.open_timeout_s
             timed_out = not is_local and time.monotonic() - started_s >= wait_s  # which has many names
