@@ -1,4 +1,5 @@
-# Everything goes into .venv; a second run is quick.
+# Everything goes into .venv; a second run is quick. Another Python: make test PYTHON=python3.13 in a clean clone.
+PYTHON := python3
 UV := .venv/bin/uv
 STAMP := .venv/.synced
 
@@ -10,7 +11,7 @@ setup: $(STAMP)
 
 .venv/bin/uv:
 	@echo "==> creating .venv"
-	python3 -m venv .venv
+	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 
 $(STAMP): pyproject.toml uv.lock | .venv/bin/uv
