@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import pty
 import re
 import signal
+import struct
 import sys
 import termios
 import time
@@ -89,7 +91,7 @@ async def on_a_terminal(
     *args: str, cwd: Path, **extra: str
 ) -> AsyncIterator[tuple[Screen, asyncio.subprocess.Process]]:
     master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (60, 120))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 60, 120, 0, 0))  # rows, columns
     before: list[Any] = termios.tcgetattr(slave)
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *args, stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=environment(**extra)

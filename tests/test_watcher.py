@@ -13,6 +13,7 @@ import pytest
 from vision_agent import Frame, SourceError, VisionOptions
 from vision_agent.demand import Demand, DemandLevel
 from vision_agent.eye import Eye
+from vision_agent.waiting import within
 from vision_agent.watcher import Watcher
 
 from .waiting import until
@@ -171,3 +172,20 @@ async def test_a_frame_that_is_broken_is_put_aside_and_counted(source: ScriptedS
             assert (await looked).image is not None
         finally:
             await eye.aclose()
+
+
+@pytest.mark.parametrize("turns_of_the_loop", range(8))
+async def test_an_eye_closes_though_a_frame_comes_at_that_very_moment(
+    source: ScriptedSource, turns_of_the_loop: int
+) -> None:
+    """Before Python 3.12 ``asyncio.wait_for`` swallows a cancellation that comes together with a result."""
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        eye = Eye(source, options=VisionOptions(), executor=executor)
+        eye.start()
+        eye.hold()
+        source.give(SMALL_WH)
+        await until(lambda: eye.watcher.latest is not None and not eye.watcher._arrived.is_set())
+        source.give(SMALL_WH)
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0)
+        await within(5, eye.aclose())

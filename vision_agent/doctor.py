@@ -24,6 +24,7 @@ from .image import encode_jpeg
 from .models import OfflineLLM, open_model
 from .sources import Camera, list_cameras
 from .sources.testcard import code_at, render
+from .waiting import within
 from .worker import check_server
 
 DISTRIBUTION = "livekit-vision-agent"
@@ -125,7 +126,7 @@ async def server_binary() -> Finding:
         process = await asyncio.create_subprocess_exec(
             str(path), "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 10)
+        said, _ = await within(10, process.communicate())
     except VisionAgentError as error:
         return Finding(name=name, state=NOTE, detail=f"{error}; only the demo needs it")
     except (OSError, asyncio.TimeoutError):

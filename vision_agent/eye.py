@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from concurrent.futures import Executor
-from contextlib import suppress
 
 from .context import View
 from .demand import DemandLevel
@@ -128,8 +127,7 @@ class Eye:
                     # with many views or a slow machine, no more than a part of the executor's time
                     await asyncio.sleep((time.monotonic() - begun_s) * RESTS)
                 if self.watcher.latest is frame:
-                    with suppress(asyncio.TimeoutError):
-                        await asyncio.wait_for(self.watcher.arrival(), self._keep_s + 0.001)
+                    await self.watcher.arrival(within_s=self._keep_s + 0.001)
         finally:
             self._ready = None
 

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from .errors import SourceError
+from .waiting import within
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
@@ -45,7 +46,7 @@ async def fetch(
         SourceError: It can't be had within the limits; one line that names the address.
     """
     try:
-        return await asyncio.wait_for(_fetch(url, max_bytes, max_redirects, allow_private), timeout_s)
+        return await within(timeout_s, _fetch(url, max_bytes, max_redirects, allow_private))
     except asyncio.TimeoutError as error:
         raise SourceError(f"{shown(url)}: not there within {timeout_s:g} s") from error
 

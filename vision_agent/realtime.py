@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 
 from livekit import rtc
 
@@ -129,8 +128,7 @@ class _ViewFeed:
     async def run(self) -> None:
         watcher, seen = self._eye.watcher, None
         if watcher.latest is None and self._eye.source.problem is None:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(watcher.arrival(), FIRST_S)
+            await watcher.arrival(within_s=FIRST_S)
         while True:
             frame, problem = watcher.latest, watcher.problem()
             if problem is not None:
@@ -140,8 +138,7 @@ class _ViewFeed:
                 if self._sampler.take(frame.captured_s, speaking=self.speaking) or self.due:
                     await self._hand_over(frame)
             if watcher.latest is frame:
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(watcher.arrival(), CHECK_S)
+                await watcher.arrival(within_s=CHECK_S)
 
     def hand_over_now(self) -> None:
         """Hand over the newest frame without delay, and the next one when it comes.

@@ -15,6 +15,7 @@ from livekit import rtc
 from .errors import ImageError, check_range
 from .image import EncodedImage
 from .picture import read_picture
+from .waiting import within
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class Uploads:
         try:
             if refused:
                 raise ImageError(f"too many uploads at once: at most {self._limits.max_in_flight}")
-            data = await asyncio.wait_for(self._read(reader), self._limits.timeout_s)
+            data = await within(self._limits.timeout_s, self._read(reader))
             async with self._decoding:  # one decoded picture in memory at a time
                 image = await asyncio.to_thread(
                     read_picture, data, max_side_px=self._max_side_px, max_pixels=self._limits.max_pixels

@@ -13,6 +13,7 @@ from .demand import Demand, DemandAware, DemandLevel
 from .errors import SourceError, VisionAgentError
 from .frame import Frame
 from .sources import FrameSource
+from .waiting import either
 
 logger = logging.getLogger(__name__)
 
@@ -132,13 +133,12 @@ class Watcher:
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
                 raise SourceError(f"{self.source.name}: no picture came within {within_s:g} s")
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.arrival(), left_s)
+            await self.arrival(within_s=left_s)
 
-    async def arrival(self) -> None:
-        """Wait for the next frame."""
+    async def arrival(self, *, within_s: float) -> None:
+        """Wait for the next frame, or until the time is over."""
         self._arrived.clear()
-        await self._arrived.wait()
+        await either(self._arrived, timeout_s=within_s)
 
     async def fresh(self, *, max_age_s: float, max_wait_s: float, side_px: int = 1) -> Frame | None:
         """Return the newest frame if it is fresh and large enough, waiting shortly for one if not.
@@ -171,8 +171,7 @@ class Watcher:
                 left_s = deadline_s - now_s
             if left_s <= 0:
                 return None
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.arrival(), left_s)
+            await self.arrival(within_s=left_s)
         return None
 
     def reject(self, frame: Frame) -> None:

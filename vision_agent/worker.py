@@ -25,6 +25,7 @@ from .initial import initial_context
 from .models import open_model
 from .signals import stop_signals
 from .vision import Vision
+from .waiting import within
 
 REACH_TIMEOUT_S = 5.0
 """How long the server may take to answer before the start, in seconds."""
@@ -116,7 +117,7 @@ async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) 
     try:
         async with api.LiveKitAPI(keys.url, keys.api_key, keys.api_secret, failover=False) as server:
             question = server.room.list_rooms(api.ListRoomsRequest(names=["-"]))
-            await asyncio.wait_for(question, timeout_s)
+            await within(timeout_s, question)
     except api.ServerError as error:
         if error.status in (401, 403):
             way_out = "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"

@@ -12,6 +12,7 @@ from .result import Progress, Result
 from .stage import HD_WH, Stages, newest_width, until
 from .talk import talking
 
+RAISE_LIMIT_S = 10.0
 REST_S = 1.6
 """A view rests so long before a question: a server asks a publisher for no more than one key frame a
 second, so within a second of another change a new layer can take that long."""
@@ -76,7 +77,9 @@ async def _raised_ms(vision: Vision | None, policy: str) -> float:
     begun_s = time.perf_counter()
     watcher.hold()
     while newest_width(watcher) < HD_WH[0]:
-        await asyncio.wait_for(watcher.arrival(), 10)
+        if time.perf_counter() - begun_s > RAISE_LIMIT_S:
+            raise asyncio.TimeoutError(f"no full-size frame within {RAISE_LIMIT_S:g} s")
+        await watcher.arrival(within_s=RAISE_LIMIT_S)
     raised_ms = (time.perf_counter() - begun_s) * 1000
     watcher.release()
     return raised_ms

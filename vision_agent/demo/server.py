@@ -15,6 +15,7 @@ from livekit import api
 
 from ..config import ServerKeys
 from ..errors import ConfigError, ServerError
+from ..waiting import within
 
 CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
 """Where ``make`` builds it, from the project's root."""
@@ -106,7 +107,7 @@ class LocalServer:
             with suppress(ProcessLookupError):
                 ask()
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), 2)
+                await within(2, process.wait())
                 return
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from livekit.agents import llm
@@ -22,7 +23,10 @@ def open_model(name: str = "offline") -> llm.LLM[Any]:
         return OfflineLLM()
     provider, _, model = name.partition("/")
     if provider == "google" and model:
-        from livekit.plugins import google  # heavy: only for those who use it
+        with warnings.catch_warnings():
+            # on Python 3.10 Google's packages tell each user, in eight lines, to upgrade
+            warnings.filterwarnings("ignore", "You are using a non-supported Python", FutureWarning)
+            from livekit.plugins import google  # heavy: only for those who use it
 
         try:
             return google.LLM(model=model)

@@ -13,11 +13,11 @@ from typing import Any
 from livekit import rtc
 
 from ..errors import ImageError, ServerError
+from ..waiting import either, within
 from .access import Access, Refused, farewell
 from .counts import PublishCounts
 from .feed import Feed
 from .tracks import ENCODED, AnyTrack, EncodedTrack, PictureTrack
-from .waiting import either, within
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from ..demand import Demand
 from ..frame import Frame
+from ..waiting import within
 from .decoding import OpenDecoder, PictureDecoder
 from .input import Input
 from .reader import Reader, ReaderStatistics
@@ -99,7 +100,7 @@ class CaptureSource:
             return
         reader.stop()
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._until_finished(reader), CLOSE_WAIT_S)
+            await within(CLOSE_WAIT_S, self._until_finished(reader))
 
     async def _until_finished(self, reader: Reader) -> None:
         while not reader.finished:

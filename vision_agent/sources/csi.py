@@ -16,6 +16,7 @@ import numpy as np
 from ..demand import Demand
 from ..errors import SourceError
 from ..frame import U8, Frame
+from ..waiting import either
 
 IDLE_INTERVAL_S = 0.25
 """While idle a picture is copied this often, in seconds; the camera runs on."""
@@ -66,10 +67,7 @@ class CsiSource:
                 continue
             yield await loop.run_in_executor(self._thread, self._take)
             if self._demand is Demand.IDLE:
-                try:
-                    await asyncio.wait_for(self._changed.wait(), IDLE_INTERVAL_S)
-                except asyncio.TimeoutError:
-                    continue
+                await either(self._changed, timeout_s=IDLE_INTERVAL_S)
 
     async def aclose(self) -> None:
         """Let go of the camera; may be called twice."""

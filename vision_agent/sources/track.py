@@ -14,6 +14,7 @@ from livekit import rtc
 from ..demand import Demand
 from ..errors import ImageError
 from ..frame import Frame
+from ..waiting import either
 
 logger = logging.getLogger(__name__)
 
@@ -191,8 +192,7 @@ class TrackSource:
         # being stopped is also seen here: closing a stream may swallow the cancellation
         while await self._read_until_idle(track) and self._pump is asyncio.current_task():
             self._raised.clear()
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._raised.wait(), IDLE_INTERVAL_S)
+            await either(self._raised, timeout_s=IDLE_INTERVAL_S)
 
     async def _read_until_idle(self, track: rtc.Track) -> bool:
         """Read all there is; at IDLE one frame is enough for now. False once the track has ended."""
