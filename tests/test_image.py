@@ -284,7 +284,7 @@ def test_the_fast_path_stays_fast(size_wh: tuple[int, int], max_side_px: int) ->
         "livekit": lambda: images.encode(video, images.EncodeOptions(quality=80, resize_options=resize)),
     }
     best_s = dict.fromkeys(routes, float("inf"))
-    for _ in range(40):
+    for _ in range(120):
         for name, route in routes.items():
             started_s = time.perf_counter()
             route()
@@ -292,7 +292,8 @@ def test_the_fast_path_stays_fast(size_wh: tuple[int, int], max_side_px: int) ->
         if best_s["ours"] < 3.5 * best_s["floor"] and best_s["livekit"] > 12 * best_s["ours"]:
             return
     assert best_s["ours"] < 4 * best_s["floor"], best_s
-    least = 9 if cv2.ipp.useIPP() else 6  # 16 and 12 when nothing disturbs; it was 10 on a busy machine
+    # when nothing disturbs 16 and more, without IPP 12; there a busy machine showed 9.7
+    least = 10 if cv2.ipp.useIPP() else 6
     assert best_s["livekit"] > least * best_s["ours"], best_s
 
 
