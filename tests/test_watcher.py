@@ -35,9 +35,9 @@ class ScriptedSource:
     def set_demand(self, demand: Demand) -> None:
         self.asked.append(demand)
 
-    def give(self, size_wh: tuple[int, int], *, level: int = 128) -> Frame:
+    def give(self, size_wh: tuple[int, int], *, level: int = 128, age_s: float = 0.0) -> Frame:
         rgb = np.full((size_wh[1], size_wh[0], 3), level, np.uint8)
-        frame = Frame.from_rgb(rgb, captured_s=time.monotonic(), source=self.name)
+        frame = Frame.from_rgb(rgb, captured_s=time.monotonic() - age_s, source=self.name)
         self._queue.put_nowait(frame)
         return frame
 
@@ -77,6 +77,34 @@ async def test_the_newest_frame_wins_and_the_others_are_counted(
     await until(lambda: watcher.statistics.received == 4)
     assert await watcher.fresh(max_age_s=1, max_wait_s=0) is newest
     assert (watcher.statistics.dropped, watcher.statistics.used) == (3, 1)
+
+
+async def test_a_frame_that_should_have_a_successor_by_now_is_not_taken_before_it(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    source.give(FULL_WH, age_s=3.04)
+    source.give(FULL_WH, age_s=3.0)
+    await until(lambda: watcher.statistics.received == 2)
+    asked = asyncio.create_task(watcher.fresh(max_age_s=9, max_wait_s=5))
+    await asyncio.sleep(0)
+    newest = source.give(FULL_WH)
+    assert await asked is newest
+
+
+async def test_a_successor_that_does_not_come_is_not_waited_for_long_nor_a_slow_cameras_at_all(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    source.give(FULL_WH, age_s=3.04)
+    late = source.give(FULL_WH, age_s=3.0)
+    await until(lambda: watcher.statistics.received == 2)
+    begun_s = time.monotonic()
+    assert await watcher.fresh(max_age_s=9, max_wait_s=5) is late
+    assert 0.04 < time.monotonic() - begun_s < 2
+    slow = source.give(FULL_WH, age_s=1.0)  # two seconds after the one before
+    await until(lambda: watcher.statistics.received == 3)
+    asked = asyncio.create_task(watcher.fresh(max_age_s=9, max_wait_s=5))
+    await asyncio.sleep(0)
+    assert asked.done() and await asked is slow
 
 
 async def test_a_larger_frame_is_waited_for(source: ScriptedSource, watcher: Watcher) -> None:

@@ -23,6 +23,10 @@ RESUME_S = 2.5
 """How long a view that was off may take to show something again, in seconds, if that is longer than a
 turn would wait: resubscribing takes 0.1 s, but 1.3 s in the first second after unsubscribing."""
 
+LATE_S, PATIENCE_S = 0.1, 0.05
+"""A frame so much older than its source's interval has a successor on its way, which somebody was too busy
+to hand over; and how long that one is waited for, in seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatcherStatistics:
@@ -60,11 +64,12 @@ class Watcher:
         self._resumed_s = float("-inf")  # when it last went up from OFF
         self._fall: asyncio.TimerHandle | None = None
         self._latest: Frame | None = None
+        self._interval_s = 0.0  # between the two newest frames
         self._taken = True
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._received = self._used = self._dropped = self._bad = self._failures = 0
         self._failure: str | None = None
+        self._received = self._used = self._dropped = self._bad = self._failures = 0
 
     @property
     def statistics(self) -> WatcherStatistics:
@@ -152,19 +157,21 @@ class Watcher:
         Returns:
             The frame, or None where none came: then ``problem()`` says why.
         """
-        begun_s = time.monotonic()
-        deadline_s = begun_s + max_wait_s
-        large_by_s = min(deadline_s, self._raised_s + max_wait_s)
-        deadline_s = max(deadline_s, self._resumed_s + RESUME_S)
+        begun_s, large_by_s = time.monotonic(), self._raised_s + max_wait_s
+        patient_until_s = begun_s + min(PATIENCE_S, max_wait_s)
+        deadline_s = max(begun_s + max_wait_s, self._resumed_s + RESUME_S)
         while self.source.problem is None:
             now_s = time.monotonic()
             frame = self._latest
-            if frame is not None and now_s - frame.captured_s <= max_age_s:
-                if now_s >= large_by_s or self.is_large(frame, side_px):
+            if frame is not None and (age_s := now_s - frame.captured_s) <= max_age_s:
+                if now_s < large_by_s and not self.is_large(frame, side_px):
+                    left_s = large_by_s - now_s
+                elif now_s < patient_until_s and age_s > self._interval_s + LATE_S:
+                    left_s = patient_until_s - now_s
+                else:
                     self._used += not self._taken
                     self._taken = True
                     return frame
-                left_s = large_by_s - now_s
             elif self._failure is not None:
                 return None
             else:
@@ -209,9 +216,7 @@ class Watcher:
                 self._latest = None
             if isinstance(self.source, DemandAware):
                 self.source.set_demand(demand)
-            logger.debug(
-                "demand changed", extra={"source": self.source.name, "before": before, "now": demand}
-            )
+            logger.debug("demand changed", extra={"source": self.source.name, "was": before, "is": demand})
         if self._fall is not None:
             self._fall.cancel()
             self._fall = None
@@ -229,16 +234,17 @@ class Watcher:
                     if self._demand is Demand.OFF:  # a last one on its way
                         continue
                     self._dropped += not self._taken
+                    if self._latest is not None:
+                        self._interval_s = frame.captured_s - self._latest.captured_s
                     self._latest, self._taken = frame, False
                     self._received += 1
                     self._arrived.set()
                 return
             except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
                 expected = isinstance(error, VisionAgentError)
-                self._failures += 1
                 self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
+                self._failures += 1
                 self._arrived.set()
-                logger.warning(
-                    "source failed, trying again", extra={"source": self.source.name}, exc_info=not expected
-                )
+                about = {"source": self.source.name}
+                logger.warning("source failed, trying again", extra=about, exc_info=not expected)
             await asyncio.sleep(retry.next_s())
