@@ -65,11 +65,11 @@ async def opened(url: str, camera: Path) -> AsyncIterator[Page]:
     assert troubles == []
 
 
-async def shown(page: Page) -> list[str]:
-    """Read the code in the page's own preview of the camera."""
+async def shown(page: Page) -> list[int]:
+    """Read the second in the page's own preview of the camera."""
     picture = await page.locator("#camera-video").screenshot()
     rgb = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"), dtype=np.uint8)
-    return [mark.text for mark in read_codes(rgb)]
+    return [int(mark.text.removeprefix("VA-")) for mark in read_codes(rgb)]
 
 
 async def answer_to(page: Page, question: str) -> str:
@@ -101,10 +101,12 @@ async def test_a_person_with_a_camera_asks_marks_and_sends(camera: Path) -> None
             before = await shown(page)
             answer = await answer_to(page, "What does the QR code say?")
             after = await shown(page)
-            found = re.findall(r"VA-\d+", answer)
-            if found and before:
-                assert found[0] in before + after
-                seen.add(found[0])
+            told = [int(code) for code in re.findall(r"VA-(\d+)", answer)]
+            if told and before and after:
+                # no later than the answer, and no earlier than the question and the picture's way
+                took_s = (after[0] - before[0]) % SECONDS
+                assert (after[0] - told[0]) % SECONDS <= took_s + 1
+                seen.add(told[0])
             if len(seen) >= 3:
                 break
         assert len(seen) >= 3  # three moments, each told as it was
