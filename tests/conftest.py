@@ -16,6 +16,9 @@ from .servers import needs_gstreamer
 # interpreter goes away aborts the process, whatever the tests said.
 atexit.register(threading.Event().wait, 0.5)
 
+TASK_ENDS_S = 2.0
+"""How long what a test left may take to end by itself, in seconds."""
+
 MAY_BLOCK = {  # at the start or on the side, where no picture waits
     "vision_agent/bench/command.py": {"bench"},
     "vision_agent/bench/load.py": {"resident_mb"},
@@ -40,14 +43,13 @@ def no_blocking_calls() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 async def no_leaked_tasks() -> AsyncIterator[None]:
-    before = asyncio.all_tasks()
+    """Every task of a test ends with it; a room's own a moment later, when its last event has come."""
+    before = asyncio.all_tasks() | {asyncio.current_task()}
     yield
-    for _ in range(20):  # a cancelled task needs a turn of the loop to end
-        leaked = [t for t in asyncio.all_tasks() - before if not t.done() and t is not asyncio.current_task()]
-        if not leaked:
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"leaked tasks: {[t.get_name() for t in leaked]}")
+    if left := asyncio.all_tasks() - before - {asyncio.current_task()}:
+        await asyncio.wait(left, timeout=TASK_ENDS_S)
+    leaked = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not leaked, f"leaked tasks: {leaked}"
 
 
 @pytest.fixture
