@@ -41,6 +41,7 @@ async def publishing(
     turned: int = 0,
     simulcast: bool = True,
     flowing: asyncio.Event | None = None,
+    name: str = "card",
 ) -> AsyncIterator[rtc.LocalTrackPublication]:
     """Publish the testcard at 30 fps.
 
@@ -48,7 +49,7 @@ async def publishing(
     undone by who looks; where ``flowing`` is not set the camera stalls.
     """
     video = rtc.VideoSource(*size_wh)
-    track = rtc.LocalVideoTrack.create_video_track("card", video)
+    track = rtc.LocalVideoTrack.create_video_track(name, video)
     card_wh = (size_wh[1], size_wh[0]) if turned % 2 else size_wh
 
     def picture() -> rtc.VideoFrame:

@@ -49,20 +49,22 @@ class RealtimeFeed:
         self._push = push
         self._tell = tell
         self._feeds: dict[Eye, _ViewFeed] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
+        self._feeding: dict[Eye, asyncio.Task[None]] = {}
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vision-realtime")
         self._speaking = False
 
     def start(self) -> None:
         """Begin to feed."""
-        self._tasks.append(asyncio.create_task(self._follow(), name="realtime feed"))
+        self._following = asyncio.create_task(self._follow(), name="realtime feed")
 
     async def aclose(self) -> None:
         """Stop; may be called twice."""
-        for task in self._tasks:
+        tasks = [*self._feeding.values(), *([self._following] if self._following else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._feeding.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def speech(self, speaking: bool) -> None:
@@ -89,7 +91,7 @@ class RealtimeFeed:
         return found
 
     async def _follow(self) -> None:
-        """Take up each view as it comes."""
+        """Take up each view as it comes, and let it go when it is forgotten."""
         if not self._vision.eyes:
             await self._tell("[no picture: there is no camera]")
         while True:
@@ -99,7 +101,10 @@ class RealtimeFeed:
                     feed.speaking = self._speaking
                     self._feeds[eye] = feed
                     name = f"realtime feed of {eye.source.name}"
-                    self._tasks.append(asyncio.create_task(feed.run(), name=name))
+                    self._feeding[eye] = asyncio.create_task(feed.run(), name=name)
+            for eye in self._feeds.keys() - set(self._vision.eyes):
+                del self._feeds[eye]
+                self._feeding.pop(eye).cancel()
             for feed in self._feeds.values():
                 feed.is_named = len(self._feeds) > 1
             await asyncio.sleep(CHECK_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
@@ -12,22 +13,47 @@ from .sources.track import TrackSource
 
 _KINDS = {rtc.TrackSource.SOURCE_CAMERA: "camera", rtc.TrackSource.SOURCE_SCREENSHARE: "screen"}
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT  # an avatar is not what the user shows
+KEPT_GONE = 4
+"""Views of people who left that are kept to tell of; the oldest are forgotten."""
+
+
+@dataclass(slots=True, eq=False)
+class _RoomView:
+    """One view, and whose it is."""
+
+    source: TrackSource
+    identity: str
+    kind: str
+    track_name: str
+    """Of the track it shows, or showed last."""
+
+    def shows_one_of(self, participant: rtc.RemoteParticipant) -> bool:
+        """Tell whether a track this participant publishes now is the one that is followed."""
+        return any(self.source.follows(each) for each in participant.track_publications.values())
 
 
 class RoomViews:
     """Listens to a room and hands each remote video publication to the view it belongs to.
 
+    A participant's camera is one view however often it is switched: a track takes over the view of
+    its kind whose track it succeeds, the newest wins. Only tracks that are published beside each
+    other under names of their own, as a robot's cameras are, are views of their own.
+
     Args:
         room: The room; events are handled on its loop.
         add: Called with each view's source, once from ``start`` to ``stop``.
+        remove: Called with the source of a view that is forgotten.
     """
 
-    def __init__(self, room: rtc.Room, *, add: Callable[[TrackSource], None]) -> None:
+    def __init__(
+        self, room: rtc.Room, *, add: Callable[[TrackSource], None], remove: Callable[[TrackSource], None]
+    ) -> None:
         self._room = room
-        self._add = add
-        self._views: dict[str, TrackSource] = {}
-        self._before: dict[str, TrackSource] = {}  # views that were stopped; they know when they unsubscribed
-        self._followed: dict[str, TrackSource] = {}  # by publication sid
+        self._add, self._remove = add, remove
+        self._views: list[_RoomView] = []
+        self._before: list[_RoomView] = []  # views that were stopped; they know when they unsubscribed
+        self._left: list[_RoomView] = []  # of people who left, the oldest first
+        self._followed: dict[str, _RoomView] = {}  # by publication sid
         self._handlers: dict[Any, Callable[..., None]] = {
             "track_published": self._on_published,
             "track_unpublished": self._on_unpublished,
@@ -35,7 +61,7 @@ class RoomViews:
             "track_unsubscribed": self._on_unsubscribed,
             "track_muted": lambda _, publication: self._on_muted(publication, True),
             "track_unmuted": lambda _, publication: self._on_muted(publication, False),
-            "participant_connected": self._on_joined,
+            "participant_connected": self._look_over,
             "participant_disconnected": self._on_left,
             "reconnected": self._on_reconnected,
         }
@@ -51,70 +77,107 @@ class RoomViews:
         for name, handler in self._handlers.items():
             self._room.off(name, handler)
         if self._room.isconnected():
-            for view in self._views.values():
-                view.set_demand(Demand.OFF)
-        self._before, self._views, self._followed = self._views, {}, {}
+            for view in self._views:
+                view.source.set_demand(Demand.OFF)
+        self._before, self._views, self._left, self._followed = self._views, [], [], {}
 
     def _on_reconnected(self) -> None:
         for participant in self._room.remote_participants.values():
-            self._on_joined(participant)
+            self._look_over(participant)
 
-    def _on_joined(self, participant: rtc.RemoteParticipant) -> None:
-        for publication in participant.track_publications.values():
-            self._on_published(publication, participant)
+    def _look_over(self, participant: rtc.RemoteParticipant) -> None:
+        """Take up what a participant has published, the newest first, for views that show nothing."""
+        for publication in reversed(list(participant.track_publications.values())):
+            self._take_up(publication, participant, is_new=False)
 
     def _on_published(
         self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
+        self._take_up(publication, participant, is_new=True)
+
+    def _take_up(
+        self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant, *, is_new: bool
+    ) -> None:
         if publication.kind != rtc.TrackKind.KIND_VIDEO or participant.kind == _AGENT:
             return
         followed = self._followed.get(publication.sid)
-        if followed is not None and followed.follows(publication):
+        if followed is not None and followed.source.follows(publication):
             return
-        name = f"{_KINDS.get(publication.source, 'video')} of {participant.identity}"
-        view = self._views.get(name)
-        new = view is None
-        if view is None:
-            view = self._before.pop(name) if name in self._before else TrackSource(name)
-            self._views[name] = view
+        kind = _KINDS.get(publication.source, "video")
+        view = self._view_for(kind, publication.name, participant)
+        if not is_new and view.shows_one_of(participant):  # another track has succeeded it
+            if publication.subscribed:
+                publication.set_subscribed(False)
+            return
         self._followed = {sid: other for sid, other in self._followed.items() if other is not view}
         self._followed[publication.sid] = view
-        view.published(publication)
+        view.track_name = publication.name
+        if view in self._left:
+            self._left.remove(view)
+        view.source.published(publication)
         if publication.track is not None:
-            view.subscribed(publication.track)
-        if new:
-            self._add(view)
+            view.source.subscribed(publication.track)
+        if view not in self._views:
+            self._views.append(view)
+            self._add(view.source)
+
+    def _view_for(self, kind: str, track_name: str, participant: rtc.RemoteParticipant) -> _RoomView:
+        """Choose the view a track belongs to, or make it."""
+        whose = (participant.identity, kind)
+        beside = [view for view in self._views if (view.identity, view.kind) == whose]
+        taken = {view.source.name for view in self._views}
+        before = [
+            view
+            for view in self._before
+            if (view.identity, view.kind) == whose and view.source.name not in taken
+        ]
+        named = [view for view in [*beside, *before] if view.track_name == track_name]
+        free = [view for view in beside if not view.shows_one_of(participant)]
+        fitting = [*named, *free, *([] if track_name else beside)]
+        if fitting:
+            return fitting[0]
+        name = f"{kind} of {participant.identity}"
+        if name in taken:
+            name = f"{name} ({track_name})"
+        if name in taken:
+            name = f"{name[:-1]}, {len(beside) + 1})"
+        return _RoomView(TrackSource(name), participant.identity, kind, track_name)
 
     def _on_unpublished(
         self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         view = self._followed.pop(publication.sid, None)
         if view is not None:
-            view.unpublished("it is no longer published")
-            self._on_joined(participant)  # an older track of the same kind may still be there
+            view.source.unpublished("it is no longer published")
+            self._look_over(participant)  # an older track of the same kind may still be there
 
     def _on_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        self._on_published(publication, participant)
+        self._take_up(publication, participant, is_new=False)
         view = self._followed.get(publication.sid)
         if view is not None:
-            view.subscribed(track)
+            view.source.subscribed(track)
 
     def _on_unsubscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: Any
     ) -> None:
         view = self._followed.get(publication.sid)
         if view is not None:
-            view.unsubscribed()
+            view.source.unsubscribed()
 
     def _on_muted(self, publication: rtc.TrackPublication, muted: bool) -> None:
         view = self._followed.get(publication.sid)
         if view is not None:
-            view.set_muted(muted)
+            view.source.set_muted(muted)
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
-        for name, view in self._views.items():
-            if name.endswith(f" of {participant.identity}"):
+        for view in self._views:
+            if view.identity == participant.identity:
                 self._followed = {sid: other for sid, other in self._followed.items() if other is not view}
-                view.unpublished(f"{participant.identity} left the room")
+                view.source.unpublished(f"{participant.identity} left the room")
+                self._left.append(view)
+        while len(self._left) > KEPT_GONE:
+            forgotten = self._left.pop(0)
+            self._views.remove(forgotten)
+            self._remove(forgotten.source)

@@ -36,6 +36,7 @@ class Vision:
         self._source = open_source(source) if isinstance(source, str) else source
         self._room_views: RoomViews | None = None
         self._eyes: list[Eye] = []
+        self._closing: set[asyncio.Task[None]] = set()  # eyes of views that are forgotten
         self._holds = 0
         self._executor: ThreadPoolExecutor | None = None  # while it is open
 
@@ -44,7 +45,7 @@ class Vision:
         """Watch the cameras and screens of a room's remote participants, as they come and go."""
         vision = cls(source=None, options=options)
         vision.room = room
-        vision._room_views = RoomViews(room, add=vision._add)
+        vision._room_views = RoomViews(room, add=vision._add, remove=vision._remove)
         return vision
 
     async def __aenter__(self) -> Vision:
@@ -85,7 +86,7 @@ class Vision:
         eyes, self._eyes = self._eyes, []
         if self._room_views is not None:
             self._room_views.stop()
-        await asyncio.gather(*(eye.aclose() for eye in eyes))
+        await asyncio.gather(*(eye.aclose() for eye in eyes), *self._closing)
         executor.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, *, within_s: float = 15.0) -> None:
@@ -142,3 +143,10 @@ class Vision:
         for _ in range(self._holds):
             eye.hold()
         eye.start()
+
+    def _remove(self, source: FrameSource) -> None:
+        for eye in [eye for eye in self._eyes if eye.source is source]:
+            self._eyes.remove(eye)
+            closing = asyncio.create_task(eye.aclose(), name=f"close {source.name}")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)

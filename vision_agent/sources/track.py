@@ -154,8 +154,11 @@ class TrackSource:
         self._apply(self._publication)  # a layer can be chosen only once subscribed
 
     def unsubscribed(self) -> None:
-        """Stop reading; the track may come back."""
+        """Stop reading; a track that is wanted all the same is asked for again."""
         self._stop_pump()
+        if self._publication is not None and self._wanted:
+            self._left_s = time.monotonic()
+            self._ask(self._publication)
 
     def unpublished(self, reason: str) -> None:
         """Stop for now; ``reason`` is what the model is told."""
@@ -192,7 +195,8 @@ class TrackSource:
         # being stopped is also seen here: closing a stream may swallow the cancellation
         while await self._read_until_idle(track) and self._pump is asyncio.current_task():
             self._raised.clear()
-            await either(self._raised, timeout_s=IDLE_INTERVAL_S)
+            if self._demand is Demand.IDLE:  # it may have been raised while the stream was closed
+                await either(self._raised, timeout_s=IDLE_INTERVAL_S)
 
     async def _read_until_idle(self, track: rtc.Track) -> bool:
         """Read all there is; at IDLE one frame is enough for now. False once the track has ended."""
