@@ -8,7 +8,10 @@ from pathlib import Path
 import vision_agent
 
 ROOT = Path(vision_agent.__file__).parent
-PURE = ("annotate", "demand", "errors", "frame", "image", "options", "picture", "pixels", "sampler", "scale")
+PURE = (
+    *("annotate", "counts", "demand", "errors", "frame", "image", "options", "picture", "pixels", "reach"),
+    *("sampler", "scale"),
+)
 
 
 def imports_of(path: Path) -> set[str]:

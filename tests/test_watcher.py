@@ -128,11 +128,26 @@ async def test_a_layer_that_never_comes_is_not_waited_for_longer_than_said(
     small = source.give(SMALL_WH)
     assert await watcher.fresh(max_age_s=5, max_wait_s=0.3, side_px=768) is small
     assert 0.2 < time.monotonic() - begun_s < 2
-    # and once it is known not to come, later turns don't wait for it again
-    watcher.hold()
+    # while the view is held it is not waited for again
     begun_s = time.monotonic()
     assert await watcher.fresh(max_age_s=5, max_wait_s=0.3, side_px=768) is small
     assert time.monotonic() - begun_s < 0.2
+
+
+async def test_small_frames_after_a_break_are_not_taken_for_all_there_is(
+    source: ScriptedSource, watcher: Watcher
+) -> None:
+    """A camera that was muted or switched begins small, however long ago full size was asked for."""
+    watcher.hold()
+    source.give(FULL_WH)
+    await until(lambda: watcher.latest is not None)
+    assert await watcher.fresh(max_age_s=5, max_wait_s=0, side_px=768) is watcher.latest
+    source.give(SMALL_WH)
+    await until(lambda: watcher.statistics.received == 2)
+    asked = asyncio.create_task(watcher.fresh(max_age_s=5, max_wait_s=5, side_px=768))
+    await asyncio.sleep(0)
+    full = source.give(FULL_WH)
+    assert await asked is full
 
 
 async def test_nothing_fresh_is_nothing_and_the_reason_is_told(
@@ -198,6 +213,25 @@ async def test_a_frame_that_is_broken_is_put_aside_and_counted(source: ScriptedS
             await until(lambda: eye.watcher.statistics.bad == 1)
             source.give(FULL_WH)
             assert (await looked).image is not None
+        finally:
+            await eye.aclose()
+
+
+async def test_a_camera_whose_frames_are_all_broken_is_told_and_holds_no_turn_up(
+    source: ScriptedSource,
+) -> None:
+    torn, (width, height) = b"\xff\xd8torn\xff\xd9", FULL_WH
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        eye = Eye(source, options=VisionOptions(max_side_px=512, max_wait_s=0.3), executor=executor)
+        eye.start()
+        looked = asyncio.create_task(eye.look())
+        try:
+            while not looked.done():
+                bad = Frame(width=width, height=height, captured_s=time.monotonic(), jpeg=torn)
+                source._queue.put_nowait(bad)
+                await asyncio.wait({looked}, timeout=0.02)
+                assert eye.watcher.statistics.received < 250, "5 s, and still looking"
+            assert (await looked).problem == "its pictures are broken"
         finally:
             await eye.aclose()
 

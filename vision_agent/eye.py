@@ -93,6 +93,7 @@ class Eye:
         ready = self._ready
         if ready is not None and self.source.problem is None and _age_s(ready[0]) <= self._keep_s:
             return self._view(*ready)
+        deadline_s = time.monotonic() + self._options.max_wait_s
         while True:
             frame = await self.watcher.fresh(
                 max_age_s=self._options.max_age_s,
@@ -105,6 +106,8 @@ class Eye:
             image = await self._picture(frame)
             if image is not None:
                 return self._view(frame, image)
+            if time.monotonic() >= deadline_s:
+                return View(name=self.source.name, image=None, age_s=None, problem="its pictures are broken")
 
     def _view(self, frame: Frame, image: EncodedImage) -> View:
         age_s = _age_s(frame)
@@ -121,8 +124,10 @@ class Eye:
                 if frame is None or self.source.problem is not None:
                     self._ready = None
                 elif self._ready is None or frame is not self._ready[0]:
-                    large = self.watcher.is_large(frame, self._options.max_side_px)
-                    image = await self._picture(frame) if large else None
+                    enough = self.watcher.is_enough(
+                        frame, self._options.max_side_px, max_wait_s=self._options.max_wait_s
+                    )
+                    image = await self._picture(frame) if enough else None
                     self._ready = None if image is None else (frame, image)
                     # with many views or a slow machine, no more than a part of the executor's time
                     await asyncio.sleep((time.monotonic() - begun_s) * RESTS)

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 from .backoff import Backoff
+from .counts import WatcherCounts
 from .demand import Demand, DemandAware, DemandLevel
 from .errors import SourceError, VisionAgentError
 from .frame import Frame
+from .reach import Reach
 from .sources import FrameSource
 from .waiting import either
 
@@ -26,22 +27,6 @@ turn would wait: resubscribing takes 0.1 s, but 1.3 s in the first second after 
 LATE_S, PATIENCE_S = 0.1, 0.05
 """A frame so much older than its source's interval has a successor on its way, which somebody was too busy
 to hand over; and how long that one is waited for, in seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatcherStatistics:
-    """Counts since the start."""
-
-    received: int
-    """Frames the source gave."""
-    used: int
-    """Frames that were handed to a turn."""
-    dropped: int
-    """Frames replaced by a newer one before anybody looked."""
-    bad: int
-    """Frames that could not be made into a picture and were put aside."""
-    failures: int
-    """Times the source broke off and was tried again."""
 
 
 class Watcher:
@@ -60,7 +45,7 @@ class Watcher:
         self._level = level or DemandLevel(policy="always")
         self._stall_s = stall_s
         self._demand: Demand | None = None
-        self._raised_s = 0.0  # when the demand last went up to ACTIVE
+        self._reach = Reach()
         self._resumed_s = float("-inf")  # when it last went up from OFF
         self._fall: asyncio.TimerHandle | None = None
         self._latest: Frame | None = None
@@ -69,18 +54,8 @@ class Watcher:
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
-        self._received = self._used = self._dropped = self._bad = self._failures = 0
-
-    @property
-    def statistics(self) -> WatcherStatistics:
+        self.statistics = WatcherCounts()
         """Counts since the start."""
-        return WatcherStatistics(
-            received=self._received,
-            used=self._used,
-            dropped=self._dropped,
-            bad=self._bad,
-            failures=self._failures,
-        )
 
     @property
     def demand(self) -> Demand:
@@ -132,7 +107,7 @@ class Watcher:
             SourceError: The source failed, or gave none in time.
         """
         deadline_s = time.monotonic() + within_s
-        while not self._received:
+        while not self.statistics.received:
             if self._failure is not None:
                 raise SourceError(self._failure)
             left_s = deadline_s - time.monotonic()
@@ -157,19 +132,19 @@ class Watcher:
         Returns:
             The frame, or None where none came: then ``problem()`` says why.
         """
-        begun_s, large_by_s = time.monotonic(), self._raised_s + max_wait_s
+        begun_s = time.monotonic()
         patient_until_s = begun_s + min(PATIENCE_S, max_wait_s)
         deadline_s = max(begun_s + max_wait_s, self._resumed_s + RESUME_S)
         while self.source.problem is None:
             now_s = time.monotonic()
             frame = self._latest
             if frame is not None and (age_s := now_s - frame.captured_s) <= max_age_s:
-                if now_s < large_by_s and not self.is_large(frame, side_px):
-                    left_s = large_by_s - now_s
+                if begun_s + max_wait_s > now_s and not self.is_enough(frame, side_px, max_wait_s=max_wait_s):
+                    left_s = min(self._reach.due_s(max_wait_s), begun_s + max_wait_s) - now_s
                 elif now_s < patient_until_s and age_s > self._interval_s + LATE_S:
                     left_s = patient_until_s - now_s
                 else:
-                    self._used += not self._taken
+                    self.statistics.used += not self._taken
                     self._taken = True
                     return frame
             elif self._failure is not None:
@@ -183,7 +158,7 @@ class Watcher:
 
     def reject(self, frame: Frame) -> None:
         """Put a frame aside that turned out to be broken."""
-        self._bad += 1
+        self.statistics.bad += 1
         if self._latest is frame:
             self._latest = None
 
@@ -198,10 +173,23 @@ class Watcher:
         age_s = time.monotonic() - self._latest.captured_s
         return f"stalled, the last picture came {age_s:.0f} s ago" if age_s > self._stall_s else None
 
-    def is_large(self, frame: Frame, side_px: int) -> bool:
-        """Tell whether a frame is as large as wanted, or as large as the source's frames get."""
+    def is_enough(self, frame: Frame, side_px: int, *, max_wait_s: float) -> bool:
+        """Tell whether a frame is as large as wanted, or no larger one is worth waiting for.
+
+        Args:
+            frame: The frame.
+            side_px: Longest side wanted, in pixels.
+            max_wait_s: How long after it can be expected a larger one is waited for, in seconds.
+        """
+        now_s, side = time.monotonic(), max(frame.width, frame.height)
         full_wh = self.source.full_size_wh if isinstance(self.source, DemandAware) else None
-        return full_wh is None or max(frame.width, frame.height) >= min(side_px, max(full_wh))
+        full_px = None if full_wh is None else max(full_wh)
+        if self._reach.is_large(side, wanted_px=side_px, full_px=full_px, now_s=now_s):
+            return True
+        if now_s < self._reach.due_s(max_wait_s):
+            return False
+        self._reach.gave_up(side, now_s)
+        return True
 
     def _apply_demand(self) -> None:
         now_s = time.monotonic()
@@ -209,7 +197,7 @@ class Watcher:
         if demand != self._demand:
             before, self._demand = self._demand, demand
             if demand is Demand.ACTIVE:
-                self._raised_s = now_s
+                self._reach.raised(now_s)
             if before is Demand.OFF:
                 self._resumed_s = now_s
             if demand is Demand.OFF:
@@ -233,17 +221,18 @@ class Watcher:
                     self._failure = None
                     if self._demand is Demand.OFF:  # a last one on its way
                         continue
-                    self._dropped += not self._taken
+                    self.statistics.dropped += not self._taken
                     if self._latest is not None:
                         self._interval_s = frame.captured_s - self._latest.captured_s
+                    self._reach.came(max(frame.width, frame.height), time.monotonic())
                     self._latest, self._taken = frame, False
-                    self._received += 1
+                    self.statistics.received += 1
                     self._arrived.set()
                 return
             except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
                 expected = isinstance(error, VisionAgentError)
                 self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
-                self._failures += 1
+                self.statistics.failures += 1
                 self._arrived.set()
                 about = {"source": self.source.name}
                 logger.warning("source failed, trying again", extra=about, exc_info=not expected)
