@@ -46,7 +46,13 @@ def test_a_picture_sent_behind_a_question_does_not_take_its_place() -> None:
     assert context.turn_to_bind(chat_ctx) is asked
     answer = llm.ChatMessage(role="assistant", content=["A cup."])
     chat_ctx.items = [asked, answer, context.uploaded(CARD, "a leaf")]
-    assert context.turn_to_bind(chat_ctx) is None  # nobody asked since
+    assert context.turn_to_bind(chat_ctx, said=[asked.id, answer.id]) is None  # nobody asked since
+
+
+def test_a_note_behind_a_question_is_no_answer() -> None:
+    asked, chat_ctx = question(), llm.ChatContext.empty()
+    chat_ctx.items = [asked, llm.ChatMessage(role="assistant", content=["Found out: cups hold 0.2 l."])]
+    assert context.turn_to_bind(chat_ctx, said=[asked.id]) is asked
 
 
 def test_old_pictures_become_a_line_and_given_ones_stay() -> None:
@@ -61,6 +67,31 @@ def test_old_pictures_become_a_line_and_given_ones_stay() -> None:
     assert ["<picture>" in parts(message) for message in rendered] == [True, False, False, True, True, True]
     assert context.DROPPED_LINE in parts(rendered[1])
     assert [each.turn for each in context.shown(chat_ctx.items)] == [0, 4, 3, 0]
+
+
+def test_the_turn_that_is_answered_keeps_all_its_views_whatever_was_sent_since() -> None:
+    before, asked = question(), question()
+    context.bind(before, [view()], turn=1)
+    context.bind(asked, [view(f"cam{number}") for number in range(4)], turn=2)
+    sent = [context.uploaded(CARD, f"leaf {number}") for number in range(3)]
+    chat_ctx = llm.ChatContext([before, asked, *sent])
+    context.decay(chat_ctx.items, max_images=5)
+    pictures = [parts(message).count("<picture>") for message in context.render(chat_ctx).messages()]
+    assert pictures == [0, 4, 0, 0, 1]
+    context.decay(chat_ctx.items, max_images=1)
+    pictures = [parts(message).count("<picture>") for message in context.render(chat_ctx).messages()]
+    assert pictures == [0, 4, 0, 0, 0]
+
+
+def test_what_was_unbound_is_as_it_was_and_can_be_bound_again() -> None:
+    own = llm.ImageContent(image=CARD.data_url())  # somebody's own, which is not ours to take away
+    message = llm.ChatMessage(role="user", content=["What is that?", own])
+    context.bind(message, [view(), view("door")])
+    assert context.taken_s(message) == 1_700_000_000.0
+    context.unbind(message)
+    assert message.content == ["What is that?", own] and not context.is_bound(message)
+    context.bind(message, [View(name="door", image=None, age_s=None, problem="it is muted")])
+    assert context.is_bound(message) and context.taken_s(message) is None
 
 
 def test_the_same_turn_heard_twice_holds_the_same_picture() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,10 +48,12 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(vision: Vision) -> AsyncIterator[Talk]:
+async def talking(
+    vision: Vision, agent: Callable[[Vision], VisionAgent] | None = None
+) -> AsyncIterator[Talk]:
     talk = Talk()
     async with vision, talk.session as session:
-        await session.start(VisionAgent(vision=vision))
+        await session.start(agent(vision) if agent is not None else VisionAgent(vision=vision))
         yield talk
 
 
@@ -90,6 +92,52 @@ async def test_a_spoken_question_about_a_muted_camera_is_told_so() -> None:
         assert not any(isinstance(part, llm.ImageContent) for part in asked.content)
         source.problem = None
         assert "VA-1700000000" in await talk.ask()
+
+
+class LookingUp(VisionAgent):
+    """Adds what it has found out to each spoken turn, as many agents do; that makes a new request of it."""
+
+    def __init__(self, vision: Vision, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(vision=vision)
+        self._meanwhile = meanwhile
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        await super().on_user_turn_completed(turn_ctx, new_message)
+        await self._meanwhile()
+        turn_ctx.add_message(role="assistant", content="Found out: the desk is brown.")
+
+
+class Forgetful(LookingUp):
+    """Does so without the hook it stands in for."""
+
+    async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
+        turn_ctx.add_message(role="assistant", content="Found out: the desk is brown.")
+
+
+async def test_a_note_added_to_the_request_does_not_make_the_answer_blind() -> None:
+    async def nothing() -> None: ...
+
+    async with talking(Vision(source=CardSource()), lambda vision: Forgetful(vision, nothing)) as talk:
+        assert "VA-1700000000" in await talk.ask()
+        assert len(images_in(talk.session.history)) == 1
+
+
+async def test_a_preemptive_reply_that_is_thrown_away_takes_its_old_picture_with_it() -> None:
+    source = CardSource()
+
+    async def half_a_second_in_which_the_scene_changes() -> None:
+        begun_s = time.monotonic()
+        source.moment_s += 60
+        await until(lambda: time.monotonic() > begun_s + 0.5)
+
+    async with talking(
+        Vision(source=source), lambda vision: LookingUp(vision, half_a_second_in_which_the_scene_changes)
+    ) as talk:
+        for turn in range(1, 3):
+            assert f"VA-{1_700_000_000 + 60 * turn}" in await talk.ask()
+            assert len(talk.model.requests) == 2 * turn
+            assert images_in(talk.model.requests[-1])[-1] == images_in(talk.session.history)[-1]
+            assert len(images_in(talk.session.history)) == turn
 
 
 class SlowVision(Vision):

@@ -7,19 +7,22 @@ import base64
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from livekit import rtc
-from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, llm
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, ToolError, llm
 
 from vision_agent import EncodedImage, Vision, VisionAgent, VisionOptions
+from vision_agent.context import Shown
 from vision_agent.demo.server import LocalServer
 from vision_agent.frame import decode_jpeg
+from vision_agent.image import encode_rgb
 from vision_agent.models.reading import read_codes
+from vision_agent.tools import MarkedBox, annotate_tool
 
 from .cards import CardSource, ListeningLLM, images_in
 from .rooms import ask, ask_until, codes, joined, publishing
@@ -62,6 +65,41 @@ async def test_a_call_the_tool_cannot_do_is_answered_and_the_session_goes_on() -
         assert "left < right" in await ask(session, "Mark the code")
         assert "VA-" in await ask(session, "What does the QR code say?")
     assert output.sent == []
+
+
+def _shown(view: str, turn: int, level: int = 128) -> Shown:
+    image = encode_rgb(np.full((90, 160, 3), level, np.uint8), max_side_px=160)
+    return Shown(view=view, data_url=image.data_url(), taken_s=1_700_000_000.0, turn=turn)
+
+
+async def _call(tool: llm.Tool, **arguments: str) -> str:
+    assert isinstance(tool, llm.FunctionTool)
+    boxes = [MarkedBox(label="cup", left=100, top=100, right=900, bottom=900)]
+    return await cast("Callable[..., Awaitable[str]]", tool)(boxes=boxes, **arguments)
+
+
+async def test_of_several_views_the_model_must_say_which() -> None:
+    output = KeptOutput()
+    pictures = [_shown("camera of ann", 2), _shown("screen of ann", 2), _shown("door", 1)]
+    tool = annotate_tool(lambda: pictures, output)
+    with pytest.raises(ToolError, match=r"which view the boxes are on: 'camera of ann', 'screen of ann'$"):
+        await _call(tool)
+    with pytest.raises(ToolError, match=r"no picture of 'window': 'camera of ann', 'screen of ann', 'door'$"):
+        await _call(tool, view="window")
+    assert "screen of ann" in await _call(tool, view=" Screen of Ann")
+    assert "door" in await _call(tool, view="door")  # an older one can be named
+    assert [attributes["view"] for _, attributes in output.sent] == ["screen of ann", "door"]
+
+
+async def test_the_only_view_of_the_turn_needs_no_name() -> None:
+    output = KeptOutput()
+    for pictures in ([_shown("desk", 2), _shown("upload", 0), _shown("door", 1)], [_shown("desk", 0)]):
+        await _call(annotate_tool(lambda p=pictures: p, output))  # type: ignore[misc]
+    assert [attributes["view"] for _, attributes in output.sent] == ["desk", "desk"]
+    with pytest.raises(ToolError, match="say which view"):  # sent behind the question
+        await _call(annotate_tool(lambda: [_shown("upload", 0), _shown("desk", 2)], output))
+    with pytest.raises(ToolError, match="no picture to mark"):
+        await _call(annotate_tool(lambda: [], output))
 
 
 class InsistentLLM(ListeningLLM):

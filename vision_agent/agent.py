@@ -68,6 +68,7 @@ class VisionAgent(Agent):
         self._speaking = False
         self._binding = asyncio.Lock()
         self._early: tuple[llm.ChatMessage, float] | None = None  # of a preemptive request, and when
+        self._shared: llm.ChatMessage | None = None  # it holds the pictures of a preemptive request
         self._uploads: Uploads | None = None
         self._opened_vision = False
         self._feed: RealtimeFeed | None = None  # with a realtime model only
@@ -119,13 +120,19 @@ class VisionAgent(Agent):
             async with self._binding:  # its picture may still be on the way
                 if _words(early[0]) == _words(new_message):
                     context.share(early[0], new_message)
+                    self._shared = new_message
         await self._bind(new_message)
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncIterable[llm.ChatChunk | str | FlushSentinel]:
         """Send the request with the view in it."""
-        message = context.turn_to_bind(chat_ctx)
+        message = context.turn_to_bind(chat_ctx, said={item.id for item in self.chat_ctx.items})
+        if message is not None and message is self._shared and not _is_underway(chat_ctx, message):
+            self._shared = None  # the preemptive reply was thrown away: its picture may be old by now
+            taken_s = context.taken_s(message)
+            if taken_s is None or time.time() - taken_s > self._vision.options.max_age_s:
+                context.unbind(message)
         if message is not None and not context.is_bound(message):
             self._early = message, time.monotonic()
             await self._bind(message)
@@ -185,6 +192,12 @@ class VisionAgent(Agent):
                 views = await self._vision.look()
                 self._turns += 1
                 context.bind(message, views, detail=self._vision.options.inference_detail, turn=self._turns)
+
+
+def _is_underway(chat_ctx: llm.ChatContext, message: llm.ChatMessage) -> bool:
+    """Tell whether the answer has begun: a tool was called since."""
+    since = chat_ctx.items[chat_ctx.items.index(message) + 1 :]
+    return any(isinstance(item, llm.FunctionCall | llm.FunctionCallOutput) for item in since)
 
 
 def _words(message: llm.ChatMessage) -> list[str]:

@@ -7,7 +7,7 @@ livekit-agents compares it to decide whether a preemptive reply can be used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,21 +139,41 @@ def shown(items: Iterable[Any]) -> list[Shown]:
     return found
 
 
+def unbind(message: llm.ChatMessage) -> None:
+    """Take the views off a message again, in place, so that it can be bound to those of now."""
+    pictures = message.extra.pop(EXTRA_KEY)["pictures"]
+    message.content = [
+        part for part in message.content if not (isinstance(part, llm.ImageContent) and part.id in pictures)
+    ]
+
+
+def taken_s(message: llm.ChatMessage) -> float | None:
+    """Return when the oldest of a message's pictures reached us, in seconds of Unix time."""
+    times = [about["taken_s"] for about in message.extra[EXTRA_KEY]["pictures"].values()]
+    return min((each for each in times if each is not None), default=None)
+
+
 def decay(items: Iterable[Any], *, max_images: int) -> None:
     """Keep the newest ``max_images`` turn pictures; the older ones' bytes go, their line stays.
 
+    The newest turn keeps its pictures however many views there are, and whatever was sent since.
     Pictures given at the start are reference, not views of a moment: they stay and don't count.
     """
-    left = max_images
-    for message in reversed([i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]):
-        if message.extra[EXTRA_KEY].get("kind") == "given":
+    bound = [i for i in items if isinstance(i, llm.ChatMessage) and is_bound(i)]
+    turn = next((message for message in reversed(bound) if "kind" not in message.extra[EXTRA_KEY]), None)
+    left = max_images - (0 if turn is None else len(_pictures_of(turn)))
+    for message in reversed(bound):
+        if message is turn or message.extra[EXTRA_KEY].get("kind") == "given":
             continue
-        pictures = message.extra[EXTRA_KEY]["pictures"]
-        for content in [c for c in message.content if isinstance(c, llm.ImageContent) and c.id in pictures]:
-            if left > 0:
-                left -= 1
-            else:
+        for content in _pictures_of(message):
+            left -= 1
+            if left < 0:
                 message.content.remove(content)
+
+
+def _pictures_of(message: llm.ChatMessage) -> list[llm.ImageContent]:
+    ours = message.extra[EXTRA_KEY]["pictures"]
+    return [part for part in message.content if isinstance(part, llm.ImageContent) and part.id in ours]
 
 
 def render(chat_ctx: llm.ChatContext) -> llm.ChatContext:
@@ -165,18 +185,23 @@ def render(chat_ctx: llm.ChatContext) -> llm.ChatContext:
     return llm.ChatContext(items)
 
 
-def turn_to_bind(chat_ctx: llm.ChatContext) -> llm.ChatMessage | None:
+def turn_to_bind(chat_ctx: llm.ChatContext, *, said: Collection[str] = ()) -> llm.ChatMessage | None:
     """Return the user message this request answers, or None if it answers none.
 
     A picture that was sent or given is no question: one that arrives behind the question, before it
     is answered, must not take its place.
+
+    Args:
+        chat_ctx: The request.
+        said: Ids of what was really said. A message of the assistant that is not among them is no
+            answer, but a note somebody has added to this request, such as what was looked up for it.
     """
     for item in reversed(chat_ctx.items):
         if isinstance(item, llm.ChatMessage) and item.role in ("user", "assistant"):
-            if item.role == "assistant":
-                return None
-            if not (is_bound(item) and "kind" in item.extra[EXTRA_KEY]):
+            if item.role == "user" and not (is_bound(item) and "kind" in item.extra[EXTRA_KEY]):
                 return item
+            if item.role == "assistant" and item.id in said:
+                return None
     return None
 
 

@@ -51,12 +51,9 @@ def annotate_tool(shown: Callable[[], Sequence[Shown]], output: PictureOutput) -
 
         Args:
             boxes: What to mark, and where it is.
-            view: Name of the view, as in the line beside the picture; empty for the newest picture.
+            view: Name of the view, as in the line beside the picture; needed if there are several.
         """
-        pictures = [picture for picture in shown() if view in ("", picture.view)]
-        if not pictures:
-            raise ToolError(f"there is no picture of {view!r}" if view else "there is no picture to mark")
-        picture = pictures[0]
+        picture = _chosen(shown(), view.strip())
         try:
             marks = [
                 Box(label=b.label, xyxy=(b.left / UNITS, b.top / UNITS, b.right / UNITS, b.bottom / UNITS))
@@ -81,6 +78,37 @@ def annotate_tool(shown: Callable[[], Sequence[Shown]], output: PictureOutput) -
         return f"The picture of {picture.view} with {len(marks)} marked was sent to the user."
 
     return annotate
+
+
+def _chosen(pictures: Sequence[Shown], view: str) -> Shown:
+    """Return the newest picture of a view, or the only one of the newest turn."""
+    if view:
+        for picture in pictures:
+            if picture.view.casefold() == view.casefold():
+                return picture
+        raise ToolError(f"there is no picture of {view!r}: {_list_of(pictures)}")
+    newest = _of_newest_turn(pictures)
+    if not newest:
+        raise ToolError("there is no picture to mark")
+    if len({picture.view for picture in newest}) > 1:
+        raise ToolError(f"say which view the boxes are on: {_list_of(newest)}")
+    return newest[0]
+
+
+def _of_newest_turn(pictures: Sequence[Shown]) -> list[Shown]:
+    """Return the views of the newest turn and what was sent since; of a realtime model, all it saw last."""
+    newest: list[Shown] = []
+    for picture in pictures:
+        turns = {each.turn for each in newest} - {0}
+        if turns and picture.turn not in turns:
+            break
+        newest.append(picture)
+    return newest
+
+
+def _list_of(pictures: Sequence[Shown]) -> str:
+    names = dict.fromkeys(picture.view for picture in pictures)
+    return ", ".join(repr(name) for name in names) or "there is none at all"
 
 
 def _drawn(picture: Shown, marks: Sequence[Box]) -> EncodedImage:

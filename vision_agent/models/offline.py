@@ -87,7 +87,9 @@ def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.Fu
     if given and START.search(question):
         asked = given
     else:
-        for message in reversed(spoken[:-1]):  # pictures sent since the last answer belong to the question
+        for message in reversed(
+            spoken[: spoken.index(users[-1])]
+        ):  # pictures sent since the last answer belong to the question
             if message.role != "user":
                 break
             asked.insert(0, message)
