@@ -59,13 +59,15 @@ async def publishing(
         return rtc.VideoFrame(*size_wh, rtc.VideoBufferType.I420, planes.tobytes())
 
     async def pump() -> None:
+        due_s = time.monotonic()
         while True:
             if flowing is not None:
                 await flowing.wait()
             video.capture_frame(
                 await asyncio.to_thread(picture), rotation=cast("rtc.VideoRotation.ValueType", turned)
             )
-            await asyncio.sleep(1 / 30)
+            due_s = max(due_s + 1 / 30, time.monotonic())
+            await asyncio.sleep(due_s - time.monotonic())
 
     task = asyncio.create_task(pump())
     options = rtc.TrackPublishOptions(source=source, simulcast=simulcast)

@@ -9,6 +9,7 @@ import time
 import pytest
 from livekit import rtc
 
+from vision_agent import context
 from vision_agent.demo.server import LocalServer
 
 from .rooms import agent_in, ask, ask_until, codes, joined, publishing
@@ -18,19 +19,20 @@ from .rooms import agent_in, ask, ask_until, codes, joined, publishing
 async def test_a_hundred_typed_questions_are_answered_from_the_moment_they_were_asked(
     server: LocalServer,
 ) -> None:
-    late = []
+    late_s = []
     async with joined(server, "agent") as room, joined(server, "alice") as alice:
         async with agent_in(room) as session, publishing(alice):
             await ask_until(session, lambda answer: bool(codes(answer)))
             for _ in range(100):
                 await asyncio.sleep(random.uniform(0, 0.2))
                 asked_s = time.time()
-                answer = await ask(session)
-                assert len(codes(answer)) == 1, answer
-                (code,) = codes(answer)
-                assert code <= time.time()  # a card of the future can't be
-                late.append(asked_s - (code + 1))  # the card showed this code until code + 1
-    assert sum(seconds <= 0.5 for seconds in late) >= 99, sorted(late)[-5:]
+                (code,) = codes(await ask(session))
+                taken_s = context.taken_s([m for m in session.history.messages() if m.role == "user"][-1])
+                assert taken_s is not None and taken_s <= time.time()
+                # the code of the picture's own moment, which is half a second before it reached us at most
+                assert int(taken_s - 0.5) <= code <= int(taken_s), (code, taken_s)
+                late_s.append(asked_s - min(taken_s, code + 1))  # the card showed this code until code + 1
+    assert sum(seconds <= 0.5 for seconds in late_s) >= 99, sorted(late_s)[-5:]
 
 
 async def test_mute_unmute_unpublish_leave_and_return(server: LocalServer) -> None:

@@ -33,9 +33,9 @@ class VisionOptions:
     inference_detail: str = "auto"
     """What the provider is told: low, high or auto."""
     speaking_fps: float = 1.0
-    """Pictures per second sampled while the user speaks."""
+    """Frames per second a realtime model gets while the user speaks; others get the turn's own picture."""
     silent_fps: float = 0.3
-    """Pictures per second sampled while nobody speaks."""
+    """Frames per second a realtime model gets while nobody speaks."""
     demand: str = "ready"
     """What a view costs while nobody asks: always (full), ready (a small view) or on_demand (nothing)."""
     grace_s: float = 5.0
