@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -163,6 +164,29 @@ async def test_a_marked_picture_arrives_byte_identical_at_a_second_client(
     crop = np.pad(picture[top:bottom, left:right], ((20, 20), (20, 20), (0, 0)), constant_values=255)
     assert [mark.text for mark in read_codes(crop)] == [box["label"]]
     assert codes(answer) == [int(box["label"].removeprefix("VA-"))]
+
+
+async def test_with_two_views_the_one_that_was_asked_for_is_marked(server: LocalServer) -> None:
+    output = KeptOutput()
+    screen = rtc.TrackSource.SOURCE_SCREENSHARE
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with publishing(alice), publishing(alice, screen, late_s=5000):
+            options = VisionOptions(max_wait_s=0.5)
+            async with Vision.for_room(room, options=options) as vision:
+                async with AgentSession[Any](llm=ListeningLLM()) as session:
+                    await session.start(VisionAgent(vision=vision, output=output))
+                    await ask_until(session, lambda answer: len(codes(answer)) == 2)
+                    for view, late_s in (("screen", 5000), ("camera", 0)):
+                        answer = await ask(session, f"Mark the QR code on my {view}.")
+                        (code,) = codes(answer)
+                        assert abs(time.time() - late_s - code) < 3
+                        image, attributes = output.sent[-1]
+                        assert attributes["view"] == f"{view} of alice"
+                        (box,) = json.loads(attributes["boxes"])
+                        left, top, right, bottom = box["xyxy"]
+                        crop = decode_jpeg(image.data)[top:bottom, left:right]
+                        crop = np.pad(crop, ((20, 20), (20, 20), (0, 0)), constant_values=255)
+                        assert [mark.text for mark in read_codes(crop)] == [f"VA-{code}"]
 
 
 def _pixels(data_url: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
