@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from .errors import ImageError
-from .image import DEFAULT_MAX_SIDE_PX, EncodedImage, encode_rgb
+from .image import DEFAULT_MAX_SIDE_PX, EncodedImage, encode_rgb, fit_within
+from .pixels import U8
+from .scale import scale_down
 
-ACCEPTED = ("JPEG", "PNG", "WEBP", "GIF")
-"""Pillow's names of the formats that are read."""
+STRIP_PIXELS = 250_000
+"""About how many pixels at a time are brought to RGB: what a picture costs beside its decoded bytes."""
 
 
 def read_picture(
@@ -22,6 +29,10 @@ def read_picture(
     The type is found from the bytes. The size is checked before a pixel is decoded. EXIF
     orientation is applied, transparency is put on white, of an animation the first frame counts.
 
+    While it is read a pixel of the file takes at most 4 bytes (PNG), 1 (GIF), 9 (WebP) or 13 (animated
+    WebP), and up to 3 more where the picture is less than four times too large. A JPEG is scaled while
+    it is decoded and takes less than 1, but a progressive one up to 6, and 8 in CMYK.
+
     Args:
         data: The whole file.
         max_side_px: Longest side of the result, in pixels; never scaled up.
@@ -31,18 +42,94 @@ def read_picture(
         ImageError: It is no accepted picture, is broken, or is too large.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=ACCEPTED) as opened:
-            if opened.width * opened.height > max_pixels:
-                raise ImageError(f"{opened.width}x{opened.height} pixels: at most {max_pixels} are accepted")
-            opened.draft("RGB", (max_side_px, max_side_px))  # a JPEG is scaled while it is decoded
-            upright = ImageOps.exif_transpose(opened)
-    except UnidentifiedImageError as error:
-        raise ImageError("not a picture: send JPEG, PNG, WebP or GIF") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"too many pixels: at most {max_pixels} are accepted") from error
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's readers raise on broken files
-        raise ImageError(f"the picture is broken: {error}") from error
-    rgba = upright.convert("RGBA")
-    paper = Image.new("RGBA", rgba.size, "white")
-    rgb = np.asarray(Image.alpha_composite(paper, rgba).convert("RGB"), dtype=np.uint8)
-    return encode_rgb(rgb, max_side_px=max_side_px)
+        with _open(data) as opened:
+            size_wh = opened.size
+            if size_wh[0] * size_wh[1] > max_pixels:
+                raise ImageError(f"{size_wh[0]}x{size_wh[1]} pixels: at most {max_pixels} are accepted")
+            fitted_wh = fit_within(size_wh, max_side_px)
+            opened.draft("RGB", fitted_wh)  # a JPEG is scaled while it is decoded
+            decoded = _decode_webp(data) if isinstance(opened, WebPImageFile) else opened
+            rgb = scale_down(_to_rgb(decoded, 2 * max_side_px), fitted_wh)
+            return encode_rgb(_upright(rgb, opened), max_side_px=max_side_px)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:  # of GIF and WebP, whose readers look for themselves
+        most = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise ImageError(f"too many pixels: at most {most} are accepted") from error
+    except MemoryError as error:
+        raise ImageError("the picture is too large for the memory of this machine") from error
+    # Decoders that meet foreign bytes raise what they please: OSError, ValueError and SyntaxError mostly,
+    # but struct.error, TypeError, IndexError, EOFError, cv2.error and others have been seen too.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ImageError(f"the picture is broken: {reason}") from error
+
+
+def _open(data: bytes) -> ImageFile.ImageFile:
+    """Read the header, without Pillow's limit of its own, which may be below the one that is set."""
+    file = io.BytesIO(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile(file)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImageFile(file)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return GifImageFile(file)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return WebPImageFile(file)
+    raise ImageError("not a picture: send JPEG, PNG, WebP or GIF")
+
+
+def _decode_webp(data: bytes) -> Image.Image:
+    """Decode with OpenCV: Pillow reads each WebP as an animation, at 16 bytes a pixel."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ImageError("the picture is broken: it can't be decoded")
+    has_alpha = pixels.shape[2] == 4
+    swapped = cv2.COLOR_BGRA2RGBA if has_alpha else cv2.COLOR_BGR2RGB
+    return Image.fromarray(cv2.cvtColor(pixels, swapped, dst=pixels))
+
+
+def _to_rgb(decoded: Image.Image, enough_px: int) -> U8:
+    """Return RGB on white, reduced by a whole number so that the longest side stays ``enough_px``.
+
+    It is done strip by strip: the decoded picture is the only thing of its size.
+    """
+    decoded.load()
+    width, height = decoded.size
+    factor = max(1, max(width, height) // enough_px)
+    rgb = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        strip = _on_white(decoded.crop((0, top, width, min(height, top + rows)))).reduce(factor)
+        rgb[top // factor : top // factor + strip.height] = np.asarray(strip)
+    return rgb
+
+
+def _on_white(strip: Image.Image) -> Image.Image:
+    if strip.mode.startswith("I"):  # grey of 16 bits
+        values = np.asarray(strip)
+        grey = (values >> 8).astype(np.uint8)
+        grey[values == strip.info.get("transparency", -1)] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if not strip.has_transparency_data:
+        return strip.convert("RGB")
+    rgba = strip.convert("RGBA")
+    paper = Image.new("RGB", strip.size, "white")
+    paper.paste(rgba, mask=rgba)
+    return paper
+
+
+def _upright(rgb: U8, opened: Image.Image) -> U8:
+    """Turn as EXIF says. EXIF that can't be read says nothing."""
+    try:
+        orientation = opened.getexif().get(ExifTags.Base.Orientation)
+    # its parser raises what it pleases on foreign bytes, and none of it makes the pixels unusable
+    except Exception:
+        return rgb
+    if orientation in (5, 6, 7, 8):
+        rgb = rgb.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        rgb = rgb[::-1]
+    if orientation in (2, 3, 6, 7):
+        rgb = rgb[:, ::-1]
+    return rgb
