@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from livekit import rtc
 
@@ -36,7 +37,7 @@ class UploadLimits:
     timeout_s: float = 30.0
     """Longest time a file may take to arrive, in seconds."""
     max_in_flight: int = 4
-    """Most files that may arrive at once."""
+    """Most files that may be under way at once: arriving, or waiting to be decoded."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -72,9 +73,10 @@ class Uploads:
         self._accept = accept
         self._limits = limits or UploadLimits()
         self._max_side_px = max_side_px
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: dict[rtc.ByteStreamReader, str] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._decoding = asyncio.Semaphore(1)
+        # One thread: a picture is decoded when the one before it is, even if nobody waits for that any more.
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="upload decoder")
 
     def start(self) -> None:
         """Begin to receive."""
@@ -88,13 +90,25 @@ class Uploads:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._decoder.shutdown, cancel_futures=True)  # waits for a decode that runs
 
     def _on_stream(self, reader: rtc.ByteStreamReader, identity: str) -> None:
-        refused = self._in_flight[identity] >= self._limits.max_in_flight
-        self._in_flight[identity] += not refused
+        refused = list(self._in_flight.values()).count(identity) >= self._limits.max_in_flight
+        if not refused:
+            self._in_flight[reader] = identity
         task = asyncio.create_task(self._handle(reader, identity, refused), name=f"upload of {identity}")
         self._tasks[task] = identity
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        task.add_done_callback(partial(self._ended, reader))
+
+    def _ended(self, reader: rtc.ByteStreamReader, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._let_go(reader)  # a task that is cancelled before it begins has not done it
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("an upload could not be answered", exc_info=error)
+
+    def _let_go(self, reader: rtc.ByteStreamReader) -> None:
+        reader.close()
+        self._in_flight.pop(reader, None)
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         for task, identity in list(self._tasks.items()):
@@ -106,22 +120,26 @@ class Uploads:
         try:
             if refused:
                 raise ImageError(f"too many uploads at once: at most {self._limits.max_in_flight}")
-            data = await within(self._limits.timeout_s, self._read(reader))
-            async with self._decoding:  # one decoded picture in memory at a time
-                image = await asyncio.to_thread(
-                    read_picture, data, max_side_px=self._max_side_px, max_pixels=self._limits.max_pixels
-                )
-            await self._accept(image, (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, ""))
+            await self._take(reader)
         except ImageError as error:
             reason = str(error)
-        except asyncio.TimeoutError:
-            reason = f"it did not arrive within {self._limits.timeout_s:g} s"
-        except rtc.StreamError:
-            reason = "the stream broke off"
+        except Exception as error:  # whatever it is, the sender is not left waiting
+            logger.error("an upload failed", exc_info=error)
+            reason = "the agent could not take it in; its log says why"
         finally:
-            reader.close()
-            self._in_flight[identity] -= not refused
+            self._let_go(reader)  # before the answer: who has it may send the next one
         await self._answer(reader.info, identity, reason)
+
+    async def _take(self, reader: rtc.ByteStreamReader) -> None:
+        try:
+            data = await within(self._limits.timeout_s, self._read(reader))
+        except asyncio.TimeoutError as error:
+            raise ImageError(f"it did not arrive within {self._limits.timeout_s:g} s") from error
+        except rtc.StreamError as error:
+            raise ImageError("the stream broke off") from error
+        read = partial(read_picture, data, max_side_px=self._max_side_px, max_pixels=self._limits.max_pixels)
+        image = await asyncio.get_running_loop().run_in_executor(self._decoder, read)
+        await self._accept(image, (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, ""))
 
     async def _read(self, reader: rtc.ByteStreamReader) -> bytes:
         limit = self._limits.max_bytes
