@@ -29,6 +29,13 @@ def test_ask_answers_with_the_code_that_was_shown() -> None:
     [
         (("ask", "--source", "nowhere://", "x"), "unknown kind"),
         (("ask", "--model", "oracle", "x"), "model 'oracle'"),
+        (("ask", "--image", "http://[x", "x"), "picture 'http://[x': not a valid address"),
+        (
+            ("ask", "--image", "http://host:99999/a.png", "x"),
+            "picture 'http://host:99999/a.png': not a valid",
+        ),
+        (("ask", "--image", "", "x"), "picture '': must be a file"),
+        (("ask", "--image", "/", "x"), "picture /: not a file"),
         (("ask",), "QUESTION"),
     ],
 )

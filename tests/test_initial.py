@@ -139,16 +139,53 @@ async def test_files_that_can_not_be_used_are_named(tmp_path: Path) -> None:
         ("large.png", ConfigError, "2000 bytes, at most 1000", small),
         ("text.png", ImageError, r"text\.png: not a picture", None),
         ("bomb.png", ImageError, r"bomb\.png: .*pixels", None),
+        ("nul\0.png", ConfigError, r"nul\\x00\.png': not a path", None),
     ]
     for name, kind, said, options in rows:
         with pytest.raises(kind, match=said):
             await initial_context([tmp_path / name], options)
 
 
-@pytest.mark.parametrize("url", ["ftp://host/x.png", "https:///x.png", "javascript://x"])
+@pytest.mark.parametrize(
+    "url", ["ftp://host/x.png", "https:///x.png", "javascript://x", "file://host/x.png", ""]
+)
 async def test_other_kinds_of_address_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must be a file or an http"):
         await initial_context([url])
+
+
+@pytest.mark.parametrize("fetch", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[x",
+        "http://[x/a.png?key=hidden",
+        "http://me:hidden@host]/a.png",
+        "http://host:65536/a.png",
+        "http://host:one/a.png",
+        "http://me:hidden@\u2100.example/a.png",  # a sign that Unicode takes for letters and a slash
+    ],
+)
+async def test_an_address_that_is_none_is_told_without_its_secrets(url: str, fetch: bool) -> None:
+    with pytest.raises(ConfigError, match=r"picture 'http://.*': not a valid address") as caught:
+        await initial_context([url], ContextOptions(fetch=fetch))
+    assert "hidden" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+async def test_a_home_that_nobody_has_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"~nobody-at-all/a\.png': not a path"):
+        await initial_context(["~nobody-at-all/a.png"])
+
+
+@pytest.mark.parametrize("where", ["http://[x", "http://host:99999/", "//[x", "http://\u2100.example/"])
+async def test_a_redirect_to_no_address_is_one_line(where: str) -> None:
+    async def lead_away(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": where})
+
+    async with serving(away=lead_away) as base:
+        with pytest.raises(SourceError) as caught:
+            await fetch(f"{base}/away", allow_private=True)
+    assert "\n" not in str(caught.value)
 
 
 async def test_an_address_is_handed_on_unless_it_is_to_be_fetched() -> None:
@@ -263,6 +300,9 @@ def test_public_and_other_addresses(address: str, public: bool) -> None:
 
 def test_an_address_is_shown_without_secrets() -> None:
     assert shown("https://me:secret@host:81/a.png?sig=secret#secret") == "https://host:81/a.png"
+    assert shown("https://me:secret@[x?secret") == "https://[x"
+    assert shown("https://host?secret") == "https://host"
+    assert shown("https://host/a\nb") == "https://host/ab"
 
 
 async def test_a_server_that_is_not_there_is_told() -> None:

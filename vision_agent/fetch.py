@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from urllib.parse import urljoin, urlsplit
 
@@ -52,9 +53,10 @@ async def fetch(
 
 
 def shown(url: str) -> str:
-    """Return an address as it may be shown: no user, password, query or fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return an address, even one that is none, as it may be shown: no user, password, query or fragment."""
+    scheme, mark, rest = re.split(r"[?#]", re.sub(r"[\x00-\x1f\x7f]", "", url))[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def is_public(address: str) -> bool:

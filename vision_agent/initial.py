@@ -43,18 +43,16 @@ async def initial_context(
         ImageError: What was read is no accepted picture.
     """
     options = options or ContextOptions()
-    messages = await asyncio.gather(*(_message(each, options, max_side_px) for each in images))
-    return llm.ChatContext(list(messages))
+    # one after the other: one decoded picture in memory at a time, and the first bad one ends it all
+    return llm.ChatContext([await _message(each, options, max_side_px) for each in images])
 
 
 async def _message(image: str | Path, options: ContextOptions, max_side_px: int) -> llm.ChatMessage:
-    url = str(image) if "://" in str(image) else None
-    if url is None or urlsplit(url).scheme == "file":
-        path = Path(image) if url is None else Path(url2pathname(urlsplit(url).path))
-        data = await asyncio.to_thread(_read_file, path.expanduser(), options.max_bytes)
-        return await _inlined(data, path.name, str(path), options, max_side_px)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ConfigError(f"picture {shown(url)!r}: must be a file or an http(s):// address")
+    where = _where(image)
+    if isinstance(where, Path):
+        data = await asyncio.to_thread(_read_file, where, options.max_bytes)
+        return await _inlined(data, where.name, str(where), options, max_side_px)
+    url = where
     if options.fetch:
         data = await fetch(
             url,
@@ -67,6 +65,23 @@ async def _message(image: str | Path, options: ContextOptions, max_side_px: int)
     mime_type, _ = mimetypes.guess_type(urlsplit(url).path)
     is_image = mime_type is not None and mime_type.startswith("image/")
     return context.given(llm.ImageContent(image=url, mime_type=mime_type if is_image else None), shown(url))
+
+
+def _where(image: str | Path) -> Path | str:
+    """Return the path of a local file, or else the address."""
+    text = str(image)
+    if text and "://" not in text:
+        return Path(image)
+    try:
+        parts = urlsplit(text)
+        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+            return Path(url2pathname(parts.path))
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return text
+    # the port is none, or a bracket is not closed; its text may hold the password
+    except ValueError:
+        raise ConfigError(f"picture {shown(text)!r}: not a valid address") from None
+    raise ConfigError(f"picture {shown(text)!r}: must be a file or an http(s):// address")
 
 
 async def _inlined(
@@ -83,6 +98,7 @@ async def _inlined(
 
 def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
+        path = path.expanduser()
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):  # a pipe or device would never end
             raise ConfigError(f"picture {path}: not a file")
@@ -91,3 +107,5 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"picture {path}: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:  # a NUL byte; a home directory nobody has
+        raise ConfigError(f"picture {str(path)!r}: not a path that can be used") from error
