@@ -103,6 +103,20 @@ async def test_missing_keys_and_a_bad_model_are_told_before_the_server_is_asked(
     assert code == 2 and "model 'oracle'" in stderr and "Traceback" not in stderr
 
 
+@pytest.mark.parametrize("command", ["dev", "start", "demo"])
+async def test_a_picture_that_can_not_be_had_stops_the_start(command: str, tmp_path: Path) -> None:
+    keys = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "k", "LIVEKIT_API_SECRET": "s" * 40}
+    path, text = tmp_path / "settings.toml", tmp_path / "text.png"
+    text.write_text("I am text")
+    for image, status, said in (
+        (tmp_path / "gone.png", 2, "No such file or directory"),
+        (text, 1, "not a picture: send JPEG, PNG, WebP or GIF"),
+    ):
+        path.write_text(f'[context]\nimages = ["{image}"]\n')
+        code, stderr = await failure(command, "--config", str(path), environment=keys)
+        assert (code, stderr) == (status, f"vision-agent: picture {image}: {said}\n")
+
+
 async def test_a_health_port_in_use_is_one_line(server: LocalServer, deaf_port: int, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text(f'[worker]\nhealth_host = "127.0.0.1"\nhealth_port = {deaf_port}\n')

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import cv2
 from livekit import api, rtc
-from livekit.agents import AgentServer, AgentSession, AutoSubscribe, JobContext, JobExecutorType
+from livekit.agents import AgentServer, AgentSession, AutoSubscribe, JobContext, JobExecutorType, llm
 from livekit.agents.cli.log import NOISY_LOGGERS, ColoredFormatter, JsonFormatter
 from livekit.agents.voice.room_io import RoomOptions
 from livekit.agents.worker import ServerEnvOption
@@ -40,12 +40,10 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
         model = await opening.enter_async_context(open_model(config.agent.model))
         await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
         vision = await opening.enter_async_context(Vision.for_room(ctx.room, options=config.vision))
-        side_px = config.vision.max_side_px
-        chat_ctx = await initial_context(config.context.images, config.context, max_side_px=side_px)
         agent = VisionAgent(
             vision=vision,
             instructions=config.agent.instructions,
-            chat_ctx=chat_ctx,
+            chat_ctx=await _given(config),
             uploads=config.uploads,
         )
         session = AgentSession[Any](llm=model)
@@ -57,6 +55,22 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
         await opened.aclose()  # the job has closed the session before
 
     ctx.add_shutdown_callback(close)
+
+
+async def check_agent(config: Config) -> None:
+    """Make what each room's agent is made of once, so that what is wrong stops the start, not the first room.
+
+    Raises:
+        ConfigError: The model can't be used, or a picture of the start can't be read.
+        SourceError: A picture of the start can't be fetched.
+        ImageError: A picture of the start is none.
+    """
+    async with open_model(config.agent.model):
+        await _given(config)
+
+
+async def _given(config: Config) -> llm.ChatContext:
+    return await initial_context(config.context.images, config.context, max_side_px=config.vision.max_side_px)
 
 
 def _listen_to_who_comes_next(room: rtc.Room, session: AgentSession[Any]) -> None:
@@ -135,11 +149,12 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
     ``worker.drain_s``; a second signal ends them at once.
 
     Raises:
-        ConfigError: The model can't be used.
+        ConfigError: The model can't be used, or a picture of the start can't be read.
+        SourceError: A picture of the start can't be fetched.
+        ImageError: A picture of the start is none.
         ServerError: The server can't be used, or was gone for too long.
     """
-    async with open_model(config.agent.model):
-        pass  # a wrong name or a missing key stops the start, not the first room
+    await check_agent(config)
     await check_server(keys)
     worker = make_worker(config, keys, dev=dev)
     with stop_signals() as asked:

@@ -11,9 +11,8 @@ from livekit.agents import JobExecutorType
 
 from ..config import Config
 from ..errors import ServerError, check_range
-from ..models import open_model
 from ..signals import stop_signals
-from ..worker import make_worker
+from ..worker import check_agent, make_worker
 from .server import LocalServer
 from .site import HOST, Site, check_page
 
@@ -31,13 +30,14 @@ async def run_demo(config: Config, *, port: int = 0, announce: Callable[[str], N
         announce: Called once with the page's address, when it can be opened.
 
     Raises:
-        ConfigError: The port is none, or the page, the server's binary or the model is missing.
+        ConfigError: The port is none, or the page, the server's binary, the model or a picture is missing.
+        SourceError: A picture of the start can't be fetched.
+        ImageError: A picture of the start is none.
         ServerError: A part did not start, or ended on its own.
     """
     check_range("--port", port, 0, 65535)
+    await check_agent(config)
     check_page()
-    async with open_model(config.agent.model):
-        pass  # a wrong name or a missing key stops the start, not the first room
     local = replace(config.worker, agent_name=AGENT_NAME, health_host=HOST)
     with stop_signals() as asked:
         async with (
