@@ -12,19 +12,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.genai import types
 from livekit.agents import AgentSession, function_tool
 from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import google
+from PIL import Image
 
 from vision_agent import ConfigError, Vision, VisionAgent, VisionOptions, initial_context
+from vision_agent.demo.server import LocalServer
 from vision_agent.models import open_model
+from vision_agent.sources.testcard import render
 
 from .cards import CardSource, frame_code
-from .files import file_of
+from .files import FORMATS, file_of
 from .gemini import KEY, GeminiServer, pictures
-from .rooms import ask
+from .rooms import ask, joined
+from .sending import Sender
 
 MODEL = "gemini-2.5-flash"
 
@@ -82,9 +87,7 @@ async def test_no_more_than_max_images_on_the_wire(gemini: GeminiServer) -> None
     assert "no longer shown" in json.dumps(gemini.requests[-1]["contents"][0])
 
 
-async def test_pictures_of_the_start_and_sent_ones_are_on_the_wire(
-    gemini: GeminiServer, tmp_path: Path
-) -> None:
+async def test_pictures_of_the_start_are_on_the_wire(gemini: GeminiServer, tmp_path: Path) -> None:
     (tmp_path / "start.png").write_bytes(file_of("PNG"))
     url = "https://pictures.example/part.png"
     chat_ctx = await initial_context([tmp_path / "start.png", url])
@@ -97,6 +100,28 @@ async def test_pictures_of_the_start_and_sent_ones_are_on_the_wire(
     assert {"text": "[a picture given at the start: start.png]"} in parts
     assert {"fileData": {"fileUri": url, "mimeType": "image/png"}} in parts
     assert turns_with_pictures(request) == 1
+
+
+async def test_each_kind_of_file_that_is_sent_is_on_the_wire_as_the_picture_it_is(
+    gemini: GeminiServer, server: LocalServer
+) -> None:
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        sender = Sender(alice)
+        async with Vision.for_room(room) as vision:
+            async with talking_to(gemini, VisionAgent(vision=vision)) as session:
+                for n, format in enumerate(FORMATS):
+                    card = Image.fromarray(render(1_700_000_000.0 + n, (640, 360)))
+                    result = await sender.send(file_of(format, card), f"card {n}", "application/pdf", format)
+                    assert result["accepted"], result
+                    answer = await ask(session, "What does the QR code say?")
+                    assert f"VA-{1_700_000_000 + n}" in answer
+                    turns = gemini.requests[-1]["contents"]
+                    parts = [part for turn in turns if turn["role"] == "user" for part in turn["parts"]]
+                    at = parts.index({"text": f"[a picture the user sent: {format}]"})
+                    picture = parts[at + 1]  # right behind its line
+                    assert picture["inlineData"]["mimeType"] == "image/jpeg"
+                    (shown,) = pictures([picture])
+                    assert np.abs(shown.astype(int) - np.asarray(card)).mean() < 6
 
 
 async def test_a_muted_and_a_missing_camera_are_told(gemini: GeminiServer) -> None:

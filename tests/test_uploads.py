@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 import psutil
 import pytest
-from livekit import rtc
 from livekit.agents import AgentSession
 
 from vision_agent import EncodedImage, Vision, VisionAgent
@@ -22,44 +20,8 @@ from vision_agent.uploads import UploadLimits, Uploads
 from .cards import ListeningLLM, images_in
 from .files import CARD, FORMATS, bomb, file_of
 from .rooms import ask, codes, joined
+from .sending import Sender
 from .waiting import until
-
-
-class Sender:
-    """Sends pictures, and reads the answers."""
-
-    def __init__(self, room: rtc.Room, *, listens: bool = True) -> None:
-        self.room = room
-        self.results = asyncio.Queue[dict[str, Any]]()
-        self._reading: set[asyncio.Task[None]] = set()
-        if listens:
-            room.register_text_stream_handler("images.result", self._on_result)
-
-    def _on_result(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        async def read() -> None:
-            self.results.put_nowait(json.loads(await reader.read_all()))
-
-        task = asyncio.create_task(read())
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
-
-    async def send(self, data: bytes, name: str, mime_type: str, caption: str = "") -> dict[str, Any]:
-        await self.post(data, name, mime_type=mime_type, attributes={"caption": caption} if caption else {})
-        return await self.answer()
-
-    async def post(self, data: bytes, name: str, **options: Any) -> None:
-        await self.room.local_participant.send_bytes(data, name=name, topic="images", **options)
-
-    async def burst(self, count: int) -> list[dict[str, Any]]:
-        """Send as many at once, named by their number, and wait for all the answers."""
-        await asyncio.gather(*(self.post(file_of("PNG"), str(n)) for n in range(count)))
-        return [await self.answer() for _ in range(count)]
-
-    async def begin(self, name: str) -> rtc.ByteStreamWriter:
-        return await self.room.local_participant.stream_bytes(name, topic="images")
-
-    async def answer(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.results.get(), 20)
 
 
 @asynccontextmanager
@@ -107,9 +69,14 @@ async def test_uploads_reach_the_model_and_bad_ones_are_answered(server: LocalSe
             ):
                 result = await sender.send(data, "fine.png", "image/png")
                 assert not result["accepted"] and said in result["reason"]
+            before = {item.id for item in model.requests[-1].items}
             result = await sender.send(bytes(50_000_000), "large.png", "image/png")
             assert not result["accepted"] and "10000000" in result["reason"]
-            assert set(codes(await ask(session))) == {1_700_000_000}  # and nothing else has changed
+            # through all of it the agent goes on, and of many at once none is lost on the way to the model
+            taken = [answer for answer in await sender.burst(20) if answer["accepted"]]
+            assert codes(await ask(session))[-1] == 1_700_000_000
+            added = [m for m in model.requests[-1].messages() if m.id not in before and m.role == "user"]
+            assert len(added) == len(taken) + 1  # the question
 
 
 async def test_captions_and_pictures_arrive_in_order(server: LocalServer) -> None:
@@ -209,10 +176,33 @@ async def test_one_picture_is_decoded_at_a_time_whoever_leaves(
     assert decoder.most == 1 and len(accepted) == 1
 
 
+async def test_pictures_are_handed_over_one_at_a_time(server: LocalServer) -> None:
+    gate, at_it, most = asyncio.Event(), set[str](), 0
+
+    async def accept(image: EncodedImage, caption: str) -> None:
+        nonlocal most
+        at_it.add(caption)
+        most = max(most, len(at_it))
+        await gate.wait()
+        at_it.remove(caption)
+
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        uploads, sender = Uploads(room, accept=accept), Sender(alice)
+        uploads.start()
+        for caption in ("first", "second"):
+            await sender.post(file_of("PNG"), caption, attributes={"caption": caption})
+        await sender.post(b"text", "third")  # is decoded, in vain, when the second one has been
+        assert (await sender.answer())["name"] == "third" and at_it == {"first"}
+        gate.set()
+        assert {(await sender.answer())["name"] for _ in range(2)} == {"first", "second"}
+        await uploads.aclose()
+    assert most == 1
+
+
 async def test_the_end_waits_for_the_picture_that_is_decoded(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = SlowDecoder(monkeypatch)
+    decoder, threads = SlowDecoder(monkeypatch), threading.enumerate()
     async with joined(server, "agent") as room, joined(server, "alice") as alice:
         uploads = Uploads(room, accept=_refuse)
         uploads.start()
@@ -225,7 +215,8 @@ async def test_the_end_waits_for_the_picture_that_is_decoded(
         decoder.gate.set()
         await closing
         assert decoder.at_work == [] and decoder.most == 1
-        assert not [each for each in threading.enumerate() if each.name.startswith("upload decoder")]
+        left = set(threading.enumerate()) - set(threads)
+        assert not [each for each in left if each.name.startswith("upload decoder")]
         await uploads.aclose()
 
 

@@ -56,7 +56,7 @@ class Uploads:
 
     Args:
         room: The room.
-        accept: Called with each good picture and its caption.
+        accept: Called with each good picture and its caption, one at a time.
         limits: What is accepted.
         max_side_px: Longest side of an accepted picture, in pixels.
     """
@@ -75,6 +75,7 @@ class Uploads:
         self._max_side_px = max_side_px
         self._in_flight: dict[rtc.ByteStreamReader, str] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._handing_over = asyncio.Lock()
         # One thread: a picture is decoded when the one before it is, even if nobody waits for that any more.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="upload decoder")
 
@@ -139,7 +140,8 @@ class Uploads:
             raise ImageError("the stream broke off") from error
         read = partial(read_picture, data, max_side_px=self._max_side_px, max_pixels=self._limits.max_pixels)
         image = await asyncio.get_running_loop().run_in_executor(self._decoder, read)
-        await self._accept(image, (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, ""))
+        async with self._handing_over:
+            await self._accept(image, (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, ""))
 
     async def _read(self, reader: rtc.ByteStreamReader) -> bytes:
         limit = self._limits.max_bytes
