@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -28,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.clips import write_clip
 from tests.waiting import until
+from vision_agent.bench.machine import facts
 from vision_agent.config import ServerKeys
 from vision_agent.demo.server import LocalServer
 from vision_agent.publish.access import Access
@@ -147,9 +146,7 @@ def main() -> int:
         print(json.dumps(as_publisher(args.role, args.clip, args.seconds)), flush=True)
         return 0
     report: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        **facts("python benchmarks/publish.py"),
         "size": "1280x720",
         "fps": FPS,
         "seconds": args.seconds,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 from ..errors import ConfigError, VisionAgentError
 from . import age, cameras, encode, idle, memory, peers, stalls, turn
-from .machine import commit, machine, versions
+from .machine import facts
 from .report import table, write
 from .result import Progress, Result
 from .stage import Stages
@@ -53,14 +53,7 @@ async def bench(
     for name in only:
         if name not in PARTS:
             raise ConfigError(f"benchmark part {name!r}: known are {', '.join(PARTS)}")
-    facts = {
-        "commit": commit(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": " ".join(["vision-agent", *sys.argv[1:]]),
-        "machine": machine(),
-        "versions": versions(),
-        "quick": quick,
-    }
+    about = {**await asyncio.to_thread(facts, "vision-agent"), "quick": quick}
     results = []
     wanted = set(only or (name for name in PARTS if name != EXTRA)) | ({EXTRA} if with_peers else set())
     chosen = [name for name in PARTS if name in wanted]
@@ -78,7 +71,7 @@ async def bench(
             result.config["took_s"] = round(time.monotonic() - started_s, 1)
             results.append(result)
             print(table(result) + "\n", flush=True)
-    for path in write(results, facts, output):
+    for path in write(results, about, output):
         print(f"wrote {path}")
     return results
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..demo.server import find_binary
+from ..errors import ConfigError
+
 _DISTRIBUTIONS = (
+    "av",
     "livekit",
     "livekit-agents",
     "livekit-vision-agent",
@@ -18,6 +24,21 @@ _DISTRIBUTIONS = (
     "pillow",
     "simplejpeg",
 )
+
+
+def facts(command: str) -> dict[str, Any]:
+    """Return what a report says of its run: commit, date, command, machine and versions.
+
+    Args:
+        command: How the program is called, such as ``vision-agent``; its arguments are added.
+    """
+    return {
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": " ".join([command, *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": versions(),
+    }
 
 
 def machine() -> dict[str, Any]:
@@ -35,8 +56,9 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is measured."""
-    return {name: version for name in _DISTRIBUTIONS if (version := _version(name))}
+    """Return the versions of what is measured, and of the server it is measured on."""
+    found = {name: _version(name) for name in _DISTRIBUTIONS} | {"livekit-server": _server_version()}
+    return {name: version for name, version in found.items() if version}
 
 
 def commit() -> str:
@@ -52,6 +74,14 @@ def _git(*words: str) -> str:
     here = Path(__file__).parent
     done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def _server_version() -> str:
+    try:
+        done = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, timeout=10)
+    except (ConfigError, OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip().rpartition(" ")[2]
 
 
 def _version(name: str) -> str:
