@@ -2,8 +2,9 @@
 
     python benchmarks/sources.py [--seconds 10] [--json FILE]
 
-Each case runs in a process of its own, at 1080p30: a motion-JPEG file, an H.264 file, and the same
-clip from an RTSP server in another process (GStreamer's; left out where it is not installed).
+Each case runs in a process of its own, at 1080p30: a motion-JPEG file; a live motion-JPEG camera in
+another process (``mjpeg_camera.py``, multipart over HTTP); an H.264 file; and that clip from an RTSP
+server in another process (GStreamer's; left out where it is not installed).
 CPU is that of the reading process alone, in percent of one core, from when pictures flow.
 """
 
@@ -13,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -27,9 +27,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.clips import write_clip
+from vision_agent.bench.machine import facts
 
 SIZE_WH, FPS = (1920, 1080), 30
-MAX_PERCENT = {"mjpeg file": 1.0, "h264 file": 2.5, "h264 rtsp": 2.5}
+MAX_PERCENT = {"mjpeg file": 1.0, "mjpeg http": 1.0, "h264 file": 2.5, "h264 rtsp": 2.5}
 
 
 def ours(uri: str, seconds: float, demand: str) -> dict[str, float]:
@@ -97,6 +98,19 @@ def opencv(uri: str, seconds: float) -> dict[str, float]:
 
 
 @contextmanager
+def camera() -> Iterator[str]:
+    """Serve motion JPEG as a network camera does, from another process."""
+    script = Path(__file__).with_name("mjpeg_camera.py")
+    command = [sys.executable, str(script), f"{SIZE_WH[0]}x{SIZE_WH[1]}", str(FPS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/video"
+        finally:
+            server.kill()
+
+
+@contextmanager
 def served(clip: Path) -> Iterator[str | None]:
     """Serve the clip by RTSP; None where GStreamer's server isn't installed."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -140,9 +154,7 @@ def main() -> int:
         print(json.dumps(figures))
         return 0
     report: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
+        **facts("python benchmarks/sources.py"),
         "size": "1920x1080",
         "fps": FPS,
         "seconds": args.seconds,
@@ -159,6 +171,10 @@ def main() -> int:
             report["cases"][name] = {
                 how: measured(how, str(clip), args.seconds if how != "opencv" or clip is h264 else 3.5)
                 for how in ("IDLE", "ACTIVE", "opencv")
+            }
+        with camera() as uri:
+            report["cases"]["mjpeg http"] = {
+                how: measured(how, uri, args.seconds) for how in ("IDLE", "ACTIVE", "opencv")
             }
         live: dict[str, Any] = {}
         for how in ("IDLE", "ACTIVE", "opencv"):
