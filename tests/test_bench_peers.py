@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vision_agent.bench import peers
 from vision_agent.bench.child import ChildError, started
-from vision_agent.bench.peers import OURS, PEERS, Peer, encode_all, python_of
+from vision_agent.bench.peer import OURS, PEERS, Peer
+from vision_agent.bench.peers import encode_all, python_of, versions_of
 from vision_agent.bench.result import Result
 from vision_agent.errors import ConfigError
 
@@ -48,6 +50,13 @@ async def test_an_environment_that_cannot_be_made_says_why(
     with pytest.raises(ChildError, match=r"(?s)uv pip.*nothing-1\.0"):
         await python_of("nothing")
     assert not (tmp_path / "environments" / "nothing" / "installed.txt").exists()  # tried again next time
+
+
+async def test_the_packages_of_an_environment_are_told_with_their_versions() -> None:
+    found = await versions_of(Path(sys.executable))
+    assert found["numpy"] == np.__version__ and list(found) == sorted(found)
+    with pytest.raises(ChildError):
+        await versions_of(Path("/bin/false"))
 
 
 async def test_without_a_checkout_the_peers_are_not_looked_for(

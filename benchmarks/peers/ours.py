@@ -39,6 +39,7 @@ async def main() -> None:
         await room.connect(request["url"], request["token"], rtc.RoomOptions(auto_subscribe=False))
         vision = await Vision.for_room(room).__aenter__()
         held.append(vision)
+        await turns.start(VisionAgent(vision=vision), room)
         await wire.until(lambda: any(eye.watcher.latest is not None for eye in vision.eyes))
         return {"joined": True}
 
@@ -55,13 +56,8 @@ async def main() -> None:
         vision.release()
         return {"ages": ages}
 
-    async def talk(request: dict[str, Any]) -> dict[str, Any]:
-        if not turns.session._started:
-            await turns.start(VisionAgent(vision=held[0]))
-        return await turns.ask(request)
-
     encoder = wire.encoder(encode, wrap, call)
-    handlers = {"encode": encoder, "join": join, "idle": wire.idle, "turns": talk, "look": look}
+    handlers = {"encode": encoder, "join": join, "idle": wire.idle, "turns": turns.ask, "look": look}
     await wire.serving.serve(handlers)
     await turns.session.aclose()
     for vision in held:

@@ -66,6 +66,7 @@ async def main() -> None:
 
     async def join(request: dict[str, Any]) -> dict[str, Any]:
         await room.connect(request["url"], request["token"])  # subscribes to all, as JobContext does
+        await turns.start(agent, room)
         await wire.until(lambda: agent.latest_frame is not None)
         return {"joined": True}
 
@@ -79,13 +80,8 @@ async def main() -> None:
             ages.append(wire.age_of(await asyncio.to_thread(clocked.grey, picture), at_ms))
         return {"ages": ages}
 
-    async def talk(request: dict[str, Any]) -> dict[str, Any]:
-        if not turns.session._started:
-            await turns.start(agent)
-        return await turns.ask(request)
-
     encoder = wire.encoder(encode, wrap, call)
-    handlers = {"encode": encoder, "join": join, "idle": wire.idle, "turns": talk, "look": look}
+    handlers = {"encode": encoder, "join": join, "idle": wire.idle, "turns": turns.ask, "look": look}
     await wire.serving.serve(handlers)
     await turns.session.aclose()
     if room.isconnected():

@@ -13,7 +13,6 @@ import wire
 from agents_turns import Turns
 from livekit import rtc
 from livekit.agents import Agent
-from livekit.agents.voice.room_io import RoomOptions
 
 
 async def main() -> None:
@@ -22,8 +21,7 @@ async def main() -> None:
 
     async def join(request: dict[str, Any]) -> dict[str, Any]:
         await room.connect(request["url"], request["token"])
-        options = RoomOptions(video_input=True, audio_input=False, audio_output=False)
-        await turns.start(Agent(instructions="Answer."), room=room, room_options=options)
+        await turns.start(Agent(instructions="Answer."), room, video_input=True)
         await wire.until(lambda: turns.session.input.video is not None)
         return {"joined": True}
 

@@ -6,26 +6,26 @@ The scripts are in ``benchmarks/peers`` of a checkout; each says what of its pee
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import statistics
 import sys
 import tempfile
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
 from .child import Child, ChildError, started
+from .peer import OURS, PEERS, Peer
+from .peer_turns import Found, attend, tell
 from .result import Progress, Result
 from .scene import pictures
-from .stage import Stage, Stages
+from .stage import Stages
 
 SCRIPTS = Path("benchmarks/peers")
 ENVIRONMENTS = Path(".cache/peers")
-OURS = "vision_agent"
 QUALITY = 80
 SIZES = {
     "720p to 512 px": ((1280, 720), 512, 0.0),
@@ -36,54 +36,11 @@ SIZES = {
 """Size, longest side or the peer's own, and the seconds from one frame to the next."""
 COUNT = 8
 """Frames that are encoded each time a peer is asked."""
-SETTLE_S = 1.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """One way to see, and its script."""
-
-    name: str
-    """As the table names it."""
-    script: str
-    """File in ``benchmarks/peers``."""
-    environment: str = ""
-    """Whose requirements it needs; ours if empty."""
-    encodes: bool = True
-    """Whether it has a way from frame to JPEG of its own."""
-    joins: bool = True
-    """Whether it can join a LiveKit room."""
-    sizes: bool = True
-    """Whether it can make a picture smaller."""
-    at_least: float = 0.0
-    """How many times longer than ours it should take."""
-    looks: bool = False
-    """Whether its newest picture can be asked for outside a turn."""
-
-
-PEERS = (
-    Peer(name=OURS, script="ours.py", looks=True),
-    Peer(name="livekit recipe", script="recipe.py", environment="livekit_agents", at_least=12, looks=True),
-    Peer(name="livekit video input", script="video_input.py", environment="livekit_agents", encodes=False),
-    Peer(name="Pipecat", script="pipecat_livekit.py", environment="pipecat", sizes=False),
-    Peer(
-        name="Vision-Agents",
-        script="vision_agents_picture.py",
-        environment="vision_agents",
-        joins=False,
-        at_least=20,
-    ),
-)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What one peer's turns showed, over all rounds."""
-
-    cpu: list[float] = field(default_factory=list)
-    ages_ms: list[float] = field(default_factory=list)
-    looked_ms: list[float] = field(default_factory=list)
-    turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"spoken": [], "typed": []})
+VERSIONS = """
+import json
+from importlib import metadata
+print(json.dumps({each.name.lower(): each.version for each in metadata.distributions()}))
+"""
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
@@ -95,19 +52,23 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
     _check_scripts()
     rounds, turns = (2, 2) if quick else (10, 6)
     passes = 1 if quick else 3
-    config = {"encode_rounds": rounds, "turns": turns * passes, "passes": passes, "quality": QUALITY}
-    result = Result(part="peers", config=config)
+    seconds = 1.5 if quick else 6.0
+    config = {"encode_rounds": rounds, "turns": turns * passes, "passes": passes, "idle_seconds": seconds}
+    versions: dict[str, dict[str, str]] = {}
+    result = Result(part="peers", config={**config, "quality": QUALITY, "versions": versions})
     pythons = {}
     for peer in PEERS:
         progress(f"environment of {peer.name}")
         try:
             pythons[peer.name] = await python_of(peer.environment)
+            if peer.environment and peer.environment not in versions:
+                versions[peer.environment] = await versions_of(pythons[peer.name])
         except ChildError as error:
             result.notes.append(f"{peer.name} was not run: {error}")
     there = [peer for peer in PEERS if peer.name in pythons]
     await encode_all(result, progress, [peer for peer in there if peer.encodes], pythons, rounds)
     on = await stages.set()
-    found = {peer.name: _Found() for peer in there if peer.joins}
+    found = {peer.name: Found() for peer in there if peer.joins}
     for number in range(passes):
         for peer in there:
             if not peer.joins:
@@ -115,10 +76,10 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
             progress(f"{peer.name}: idle and turns, pass {number + 1}/{passes}")
             try:
                 async with started(peer.name, [pythons[peer.name], SCRIPTS / peer.script]) as child:
-                    await _attend(child, peer, found[peer.name], on, quick=quick, turns=turns)
+                    await attend(child, peer, found[peer.name], on, seconds=seconds, turns=turns)
             except ChildError as error:
                 result.notes.append(f"{peer.name}, pass {number + 1}: {error}")
-    _tell(result, found)
+    tell(result, found)
     for peer in there:
         if not peer.joins:
             result.notes.append(f"{peer.name} has no LiveKit transport: only its picture was measured")
@@ -151,12 +112,19 @@ async def python_of(environment: str) -> Path:
     return python
 
 
-async def _command(*words: str) -> None:
+async def versions_of(python: Path) -> dict[str, str]:
+    """Return the version of each distribution that an interpreter finds."""
+    found: dict[str, str] = json.loads(await _command(str(python), "-c", VERSIONS))
+    return dict(sorted(found.items()))
+
+
+async def _command(*words: str) -> str:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
-    _, said = await process.communicate()
+    output, said = await process.communicate()
     if process.returncode:
         raise ChildError(f"{Path(words[0]).name} {words[1]}: {said.decode(errors='replace').strip()[-300:]}")
+    return output.decode()
 
 
 async def encode_all(
@@ -215,41 +183,3 @@ async def encode_all(
 
 def _save(file: Path, size_wh: tuple[int, int]) -> None:
     np.save(file, np.stack(pictures(size_wh, count=COUNT)))
-
-
-async def _attend(child: Child, peer: Peer, found: _Found, on: Stage, *, quick: bool, turns: int) -> None:
-    identity = peer.script.removesuffix(".py")
-    await child.ask({"do": "join", "room": on.room, **on.ticket(identity)})
-    await asyncio.sleep(SETTLE_S)
-    told = await child.ask({"do": "idle", "seconds": 1.5 if quick else 6.0})
-    found.cpu.append(told["cpu"])
-    for kind, seen in found.turns.items():
-        told = await child.ask({"do": "turns", "kind": kind, "count": turns}, within_s=30 + 30 * turns)
-        seen.append(told)
-        found.ages_ms += [age for age in told["ages"] if age is not None]
-    if peer.looks:
-        told = await child.ask({"do": "look", "count": 10 if quick else 60})
-        found.looked_ms += [age for age in told["ages"] if age is not None]
-
-
-def _tell(result: Result, found: dict[str, _Found]) -> None:
-    ours = found[OURS].cpu
-    for name, each in found.items():
-        result.add(f"idle, a camera in the room: {name}", "% of a core", each.cpu)
-    for name, each in found.items():
-        if name != OURS and len(each.cpu) == len(ours):
-            result.ratio(f"idle: {name} / {OURS}", each.cpu, ours)
-    for name, each in found.items():
-        for kind, told in each.turns.items():
-            seen = [100 * one["seen"] / one["turns"] for one in told]
-            result.add(f"{kind} turns whose first request has the picture: {name}", "%", seen)
-            if told and "seen_after_call" in told[0]:
-                called = [100 * one["seen_after_call"] / one["turns"] for one in told]
-                result.add(f"{kind} turns whose second request, after a call, has it: {name}", "%", called)
-    for name, each in found.items():
-        result.add(f"age of the picture in a request: {name}", "ms", each.ages_ms)
-    for name, each in found.items():
-        result.add(f"age of the newest picture, encoded at a random moment: {name}", "ms", each.looked_ms)
-    for name, each in found.items():
-        stalls = [one["stall_ms"] for told in each.turns.values() for one in told]
-        result.add(f"event loop late in turns, longest of each pass: {name}", "ms", stalls)

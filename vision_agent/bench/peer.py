@@ -1,0 +1,44 @@
+"""The peers: other ways to see, and the scripts that run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OURS = "vision_agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One way to see, and its script."""
+
+    name: str
+    """As the table names it."""
+    script: str
+    """File in ``benchmarks/peers``."""
+    environment: str = ""
+    """Whose requirements it needs; ours if empty."""
+    encodes: bool = True
+    """Whether it has a way from frame to JPEG of its own."""
+    joins: bool = True
+    """Whether it can join a LiveKit room."""
+    sizes: bool = True
+    """Whether it can make a picture smaller."""
+    at_least: float = 0.0
+    """How many times longer than ours it should take."""
+    looks: bool = False
+    """Whether its newest picture can be asked for outside a turn."""
+
+
+PEERS = (
+    Peer(name=OURS, script="ours.py", looks=True),
+    Peer(name="livekit recipe", script="recipe.py", environment="livekit_agents", at_least=12, looks=True),
+    Peer(name="livekit video input", script="video_input.py", environment="livekit_agents", encodes=False),
+    Peer(name="Pipecat", script="pipecat_livekit.py", environment="pipecat", sizes=False),
+    Peer(
+        name="Vision-Agents",
+        script="vision_agents_picture.py",
+        environment="vision_agents",
+        joins=False,
+        at_least=20,
+    ),
+)
