@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 
 from .cases import Case, policy, recipe
 from .load import cpu_percent
@@ -23,11 +24,23 @@ MOST = 16
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Measure each case with 1, 4 and 16 cameras, in turns, in one process and one room."""
+    """Measure each case with 1, 4 and 16 cameras."""
     rounds, seconds, counts = (1, 1.0, (MOST,)) if quick else (2, 3.0, (1, 4, MOST))
+    cases = {name: case for name, case in CASES.items() if not quick or name != READY}
+    return await watch(counts, cases, rounds, seconds, progress, stages)
+
+
+async def watch(
+    counts: Sequence[int],
+    cases: Mapping[str, Case],
+    rounds: int,
+    seconds: float,
+    progress: Progress,
+    stages: Stages,
+) -> Result:
+    """Measure these cases with so many cameras each, in turns, in one process and one room."""
     config = {"rounds": rounds, "seconds": seconds, "size": "320x180", "fps": FPS, "codec": "VP8"}
     result = Result(part="cameras", config=config)
-    cases = {name: case for name, case in CASES.items() if not quick or name != READY}
     for cameras in counts:
         cpu: dict[str, list[float]] = {name: [] for name in cases}
         fps: list[float] = []
