@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vision_agent.bench import stamp
+from vision_agent.bench.beside import beside
 from vision_agent.bench.command import PARTS, bench, missed
 from vision_agent.bench.load import LoopMonitor, cpu_percent, resident_mb
 from vision_agent.bench.markdown import render
@@ -105,6 +106,19 @@ def test_the_tables_of_a_text_are_rendered_from_the_report(
     assert "is not what `vision-agent bench` writes" in capsys.readouterr().err
 
 
+def test_the_few_figures_of_the_readme_are_those_that_the_report_has(tmp_path: Path) -> None:
+    turn, peers = Result(part="turn"), Result(part="peers")
+    turn.limit("ready: demand raised to full-size frame", "ms", [*[200.0] * 19, 1100.0], 300, percent=95)
+    peers.add("720p, its default: Pipecat", "ms", [7.0])
+    facts = {"command": "vision-agent bench", "commit": "abc", "date": "2030-01-02T03:04:05+00:00"}
+    facts["machine"] = {"cpu": "a processor", "cores": 4, "python": "3.11"}  # type: ignore[assignment]
+    write([turn, peers], facts, tmp_path)
+    lines = beside(tmp_path / "bench.json").splitlines()
+    assert "| from a wish to a full-size frame, `ready`: p95, longest | 200, 1100 ms |" in lines
+    assert "| a 720p frame to a JPEG of each one's default size | - | - | - | 7.00 ms | - |" in lines
+    assert len([line for line in lines if line.startswith("|") and "---" not in line]) == 4
+
+
 def test_strict_fails_where_a_target_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +154,8 @@ async def test_a_loop_that_is_kept_busy_is_noticed_and_so_is_its_cpu() -> None:
         while time.perf_counter() < until_s:
             pass
         await asyncio.sleep(0.02)
+        longest_ms = await monitor.longest_ms()
+        assert 50 < longest_ms > await monitor.longest_ms()  # what was told is not told again
     assert max(monitor.late_ms) > 50
 
     async def burn() -> None:

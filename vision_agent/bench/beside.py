@@ -9,28 +9,43 @@ from .markdown import conditions, number, read_report
 
 PEERS = ("vision_agent", "livekit recipe", "livekit video input", "Pipecat", "Vision-Agents")
 
-SIDE_BY_SIDE = (  # what a reader calls it, what the report calls it
-    ("a 720p frame to a JPEG of 512 px", "720p to 512 px: {}"),
-    ("the event loop is late meanwhile", "720p to 512 px: {}, event loop late by"),
-    ("CPU of a core: a 720p camera in the room, nobody asks", "idle, a camera in the room: {}"),
-    ("spoken turns: the request has the picture", "spoken turns whose first request has the picture: {}"),
-    ("typed turns: the request has the picture", "typed turns whose first request has the picture: {}"),
-    ("the event loop is late during turns", "event loop late in turns, longest of each pass: {}"),
-)
-OURS = (  # part, figure, which number of it, what a reader calls it
-    ("idle", "recipe / ready", "median", "idle camera: the recipe's CPU over ours, `ready`"),
-    ("idle", "recipe / on_demand", "median", "the same, `on_demand`"),
-    ("cameras", "16 cameras: open streams / on_demand", "median", "16 idle cameras: open streams over ours"),
-    ("turn", "ready: demand raised to full-size frame", "p95", "from a wish to a full-size frame, p95"),
-    ("turn", "spoken turn: our hooks", "p95", "our share between a turn's end and the request, p95"),
-    ("age", "vision_agent look() while the user speaks", "p95", "age of the picture, from the glass, p95"),
-    ("age", "bare VideoStream, as frames arrive", "p95", "the same of a bare `VideoStream`, p95"),
-    ("memory", "highest above the first", "median", "memory after 5 minutes without an answer"),
-)
+MEDIAN, LONGEST = ("median",), ("median", "max")
+SIDE_BY_SIDE = (  # what the report calls it, which numbers of it, what a reader calls it
+    ("720p to 512 px: {}", MEDIAN, "a 720p frame to a JPEG of 512 px"),
+    ("720p to 512 px: {}, event loop late by", MEDIAN, "the event loop is late meanwhile"),
+    ("720p, its default: {}", MEDIAN, "a 720p frame to a JPEG of each one's default size"),
+    ("720p, its default: {}, event loop late by", MEDIAN, "the event loop is late meanwhile"),
+    ("idle, a camera in the room: {}", MEDIAN, "CPU of a core: a 720p camera in the room, nobody asks"),
+    ("spoken turns whose first request has the picture: {}", MEDIAN,
+     "spoken turns: the request has the picture"),
+    ("typed turns whose first request has the picture: {}", MEDIAN,
+     "typed turns: the request has the picture"),
+    ("event loop late in a spoken turn, longest of each: {}", LONGEST,
+     "the event loop is late in a spoken turn: median, longest"),
+    ("event loop late in a typed turn, longest of each: {}", LONGEST, "in a typed turn"),
+)  # fmt: skip
+P95, P95_LONGEST = ("p95",), ("p95", "max")
+OURS = (  # part, figure, which numbers of it, what a reader calls it
+    ("idle", "recipe / ready", MEDIAN, "idle camera: the recipe's CPU over ours, `ready`"),
+    ("idle", "recipe / on_demand", MEDIAN, "the same, `on_demand`"),
+    ("cameras", "16 cameras: open streams / on_demand", MEDIAN, "16 idle cameras: open streams over ours"),
+    ("turn", "ready: demand raised to full-size frame", P95_LONGEST,
+     "from a wish to a full-size frame, `ready`: p95, longest"),
+    ("turn", "on_demand: demand raised to full-size frame", P95_LONGEST, "the same, `on_demand`"),
+    ("turn", "ready: typed after rest, question to request", LONGEST,
+     "typed after a rest, from question to request, `ready`: median, longest"),
+    ("turn", "on_demand: typed after rest, question to request", LONGEST, "the same, `on_demand`"),
+    ("turn", "spoken turn: our hooks", P95, "our share between a turn's end and the request, p95"),
+    ("age", "vision_agent look() while the user speaks", P95, "age of the picture, from the glass, p95"),
+    ("age", "bare VideoStream, as frames arrive", P95, "the same of a bare `VideoStream`, p95"),
+    ("memory", "highest above the first", MEDIAN, "memory after 5 minutes without an answer"),
+)  # fmt: skip
 
 
 def beside(path: Path) -> str:
     """Return two tables of a report made with ``--peers``; medians where not said otherwise.
+
+    What the report doesn't have is left out.
 
     Raises:
         ConfigError: The file can't be read, or is no report.
@@ -38,13 +53,18 @@ def beside(path: Path) -> str:
     report = read_report(path)
     found = {(part["part"], figure["name"]): figure for part in report["parts"] for figure in part["figures"]}
     rows = [f"| | {' | '.join(PEERS)} |", f"|---|{'---:|' * len(PEERS)}"]
-    for label, name in SIDE_BY_SIDE:
-        cells = [_cell(found.get(("peers", name.format(peer))), "median") for peer in PEERS]
-        rows.append(f"| {label} | {' | '.join(cells)} |")
+    for name, keys, label in SIDE_BY_SIDE:
+        figures = [found.get(("peers", name.format(peer))) for peer in PEERS]
+        if any(figures):
+            rows.append(f"| {label} | {' | '.join(_cell(figure, keys) for figure in figures)} |")
     rows += ["", "| | |", "|---|---:|"]
-    rows += [f"| {label} | {_cell(found.get((part, name)), key)} |" for part, name, key, label in OURS]
+    for part, name, keys, label in OURS:
+        if figure := found.get((part, name)):
+            rows.append(f"| {label} | {_cell(figure, keys)} |")
     return "\n".join([*rows, "", f"Medians, unless said otherwise. {conditions(report)}"])
 
 
-def _cell(figure: dict[str, Any] | None, key: str) -> str:
-    return "-" if figure is None else f"{number(figure[key])} {figure['unit']}".replace(" of a core", "")
+def _cell(figure: dict[str, Any] | None, keys: tuple[str, ...]) -> str:
+    if figure is None:
+        return "-"
+    return f"{', '.join(number(figure[key]) for key in keys)} {figure['unit']}".replace(" of a core", "")
