@@ -119,6 +119,25 @@ def test_the_few_figures_of_the_readme_are_those_that_the_report_has(tmp_path: P
     assert len([line for line in lines if line.startswith("|") and "---" not in line]) == 4
 
 
+def test_what_the_scripts_found_follows_the_few_figures(tmp_path: Path) -> None:
+    facts = {"command": "vision-agent bench", "commit": "abc", "date": "2030-01-02T03:04:05+00:00"}
+    facts["machine"] = {"cpu": "a processor", "cores": 4, "python": "3.11"}  # type: ignore[assignment]
+    write([], facts, tmp_path)
+    facts["command"] = "python benchmarks/sources.py"
+    case = {"IDLE": {"cpu_percent": 0.5}, "opencv": {"cpu_percent": 10.0}}
+    found = {**facts, "size": "1920x1080", "fps": 30, "cases": {"mjpeg http": case}}
+    (tmp_path / "sources.json").write_text(json.dumps(found))
+    (tmp_path / "publish.json").write_text(json.dumps({"size": "1280x720", "fps": 30, "ratios": [0.2, 0.3]}))
+    lines = beside(tmp_path / "bench.json").splitlines()
+    assert "| motion JPEG, a live camera (HTTP) | 0.50 % | 10.0 % |" in lines
+    assert any(line.startswith("`python benchmarks/sources.py` at commit abc") for line in lines)
+    assert lines[-2].startswith("Publishing H.264 untouched (720p30) takes 0.25 of")
+    assert lines[-1] == "`python benchmarks/publish.py`."  # what an older report doesn't tell is left out
+    (tmp_path / "publish.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"is not what `benchmarks/publish\.py` writes"):
+        beside(tmp_path / "bench.json")
+
+
 def test_strict_fails_where_a_target_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .at_rest import at_rest
 from .markdown import conditions, number, read_report
 
 PEERS = ("vision_agent", "livekit recipe", "livekit video input", "Pipecat", "Vision-Agents")
@@ -45,7 +46,7 @@ OURS = (  # part, figure, which numbers of it, what a reader calls it
 def beside(path: Path) -> str:
     """Return two tables of a report made with ``--peers``; medians where not said otherwise.
 
-    What the report doesn't have is left out.
+    What the report doesn't have is left out. What the scripts of ``benchmarks/`` left beside it follows.
 
     Raises:
         ConfigError: The file can't be read, or is no report.
@@ -61,7 +62,8 @@ def beside(path: Path) -> str:
     for part, name, keys, label in OURS:
         if figure := found.get((part, name)):
             rows.append(f"| {label} | {_cell(figure, keys)} |")
-    return "\n".join([*rows, "", f"Medians, unless said otherwise. {conditions(report)}"])
+    told = f"Medians, unless said otherwise. {conditions(report)}"
+    return "\n".join([*rows, "", told, *at_rest(path.parent)])
 
 
 def _cell(figure: dict[str, Any] | None, keys: tuple[str, ...]) -> str:
