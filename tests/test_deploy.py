@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from vision_agent.cli import _parser
+from vision_agent.config import SOURCE_VARIABLE
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = ("vision-agent.service", "vision-agent-publish.service")
@@ -30,6 +31,16 @@ def test_a_unit_is_unprivileged_restarted_and_runs_a_command_that_is_there(name:
     program, *args = unit["ExecStart"].split()
     assert program.endswith("/bin/vision-agent")
     assert callable(_parser().parse_args(args).run)
+
+
+def test_no_source_and_so_no_password_is_on_a_command_line() -> None:
+    unit = settings("vision-agent-publish.service")["ExecStart"].split()[1:]
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    camera = services["camera"]
+    for args in (unit, camera["command"]):
+        assert _parser().parse_args(args).source is None and "SOURCE" not in " ".join(args)
+    assert camera["environment"][SOURCE_VARIABLE] == "${VISION_AGENT_SOURCE:-testcard://}"
+    assert camera["environment"]["LIVEKIT_API_SECRET"]
 
 
 @pytest.mark.parametrize("name", UNITS)

@@ -127,6 +127,8 @@ def letter(tmp_path: Path) -> None:
             "refuses the API key or secret",
         ),
         (("testcard://",), {}, 2, "which room? give --room"),
+        (("--room", ROOM), {}, 2, "which source? give SOURCE, or set VISION_AGENT_SOURCE"),
+        (("--room", ROOM), {"VISION_AGENT_SOURCE": "letter.mp4"}, 1, "letter.mp4: not a video"),
         (("letter.mp4", "--room", ROOM), {}, 1, "letter.mp4: not a video that can be read"),
     ],
 )

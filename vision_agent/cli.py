@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 
 from . import __version__
-from .config import Config, ServerKeys, Supervisor, load_config
+from .config import ENVIRONMENT, SOURCE_VARIABLE, Config, ServerKeys, Supervisor, load_config
 from .errors import ConfigError, VisionAgentError
 
 
@@ -96,6 +96,9 @@ def _publish(args: argparse.Namespace) -> None:
     from .publish.access import Access
     from .publish.command import run_publish
 
+    uri = args.source or ENVIRONMENT.get(SOURCE_VARIABLE)
+    if not uri:
+        raise ConfigError(f"which source? give SOURCE, or set {SOURCE_VARIABLE}")
     config = load_config(args.config)
     given = {name: getattr(args, name) for name in ("room", "identity", "name", "metrics_port")}
     publish = replace(config.publish, **{name: value for name, value in given.items() if value is not None})
@@ -106,7 +109,7 @@ def _publish(args: argparse.Namespace) -> None:
         print(f"vision-agent: {line}", file=sys.stderr, flush=True)
 
     supervisor = Supervisor.from_environment()
-    asyncio.run(run_publish(config, args.source, access, encode=args.encode, supervisor=supervisor, say=say))
+    asyncio.run(run_publish(config, uri, access, encode=args.encode, supervisor=supervisor, say=say))
 
 
 def _bench(args: argparse.Namespace) -> int:
@@ -164,7 +167,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--port", type=int, default=0, help="of the page on 127.0.0.1; default: any free one")
     demo.set_defaults(run=_demo)
     publish = commands.add_parser("publish", help="bring a source into a room, as a camera")
-    publish.add_argument("source", metavar="SOURCE", help="URI, as --source of ask")
+    publish.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help=f"URI, as --source of ask; default: {SOURCE_VARIABLE}, which is not on the process list",
+    )
     publish.add_argument("--config", type=Path, metavar="FILE", help="settings, as configs/default.toml")
     publish.add_argument("--url", help="of the LiveKit server; default: LIVEKIT_URL")
     publish.add_argument(

@@ -26,6 +26,8 @@ CONFIG_VARIABLE = "VISION_AGENT_CONFIG"
 SERVER_VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 TOKEN_VARIABLE = "LIVEKIT_TOKEN"
 """Environment variable with a ready token for ``vision-agent publish``."""
+SOURCE_VARIABLE = "VISION_AGENT_SOURCE"
+"""Environment variable that names the source of ``vision-agent publish`` where no argument does."""
 ENVIRONMENT: Mapping[str, str] = os.environ
 """The process's environment, for the modules that are to be told of one."""
 
