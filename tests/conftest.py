@@ -27,6 +27,7 @@ MAY_BLOCK = {  # at the start or on the side, where no picture waits
     "vision_agent/demo/server.py": {"find_binary"},
     "vision_agent/doctor.py": {"diagnose", "cameras", "model_of", "_config"},
     "vision_agent/models/__init__.py": {"open_model"},
+    "vision_agent/publish/access.py": {"default_identity"},
     "vision_agent/sources/uri.py": {"build"},
 }
 

@@ -12,6 +12,8 @@ import yaml
 
 from vision_agent.cli import _parser
 from vision_agent.config import SOURCE_VARIABLE
+from vision_agent.errors import ConfigError, ServerError
+from vision_agent.publish.access import Refused
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = ("vision-agent.service", "vision-agent-publish.service")
@@ -27,7 +29,7 @@ def test_a_unit_is_unprivileged_restarted_and_runs_a_command_that_is_there(name:
     unit = settings(name)
     assert unit["DynamicUser"] == "yes" and unit["NoNewPrivileges"] == "yes"
     assert unit["CapabilityBoundingSet"] == "" and unit["ProtectSystem"] == "strict"
-    assert unit["Restart"] == "on-failure" and unit["RestartPreventExitStatus"] == "2"
+    assert unit["Restart"] == "on-failure" and "2" in unit["RestartPreventExitStatus"].split()
     program, *args = unit["ExecStart"].split()
     assert program.endswith("/bin/vision-agent")
     assert callable(_parser().parse_args(args).run)
@@ -41,6 +43,14 @@ def test_no_source_and_so_no_password_is_on_a_command_line() -> None:
         assert _parser().parse_args(args).source is None and "SOURCE" not in " ".join(args)
     assert camera["environment"][SOURCE_VARIABLE] == "${VISION_AGENT_SOURCE:-testcard://}"
     assert camera["environment"]["LIVEKIT_API_SECRET"]
+
+
+def test_what_is_refused_for_good_is_not_started_again() -> None:
+    unit = settings("vision-agent-publish.service")
+    final = {str(error.exit_code) for error in (ConfigError, Refused)}
+    assert final == set(unit["RestartPreventExitStatus"].split()) and str(ServerError.exit_code) not in final
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert re.fullmatch(r"on-failure:\d+", services["camera"]["restart"])
 
 
 @pytest.mark.parametrize("name", UNITS)

@@ -18,7 +18,7 @@ from vision_agent import ConfigError, open_source
 from vision_agent.config import Config, PublishOptions, Supervisor
 from vision_agent.demo.server import LocalServer
 from vision_agent.errors import ServerError
-from vision_agent.publish.access import Access, Refused
+from vision_agent.publish.access import Access, Refused, default_identity
 from vision_agent.publish.command import run_publish
 from vision_agent.publish.publisher import Publisher
 from vision_agent.publish.sd_notify import Notifier
@@ -123,7 +123,7 @@ def letter(tmp_path: Path) -> None:
         (
             ("testcard://", "--room", ROOM),
             {"LIVEKIT_API_SECRET": "x" * 40},
-            1,
+            3,
             "refuses the API key or secret",
         ),
         (("testcard://",), {}, 2, "which room? give --room"),
@@ -174,6 +174,34 @@ async def test_a_token_of_no_use_and_a_server_that_is_not_there_are_told(server:
     with pytest.raises(ServerError, match=r"no LiveKit server at ws://127\.0\.0\.1:1: connection refused"):
         await published(away)
     assert server.api_secret not in repr(away)
+
+
+def test_machines_of_the_same_name_have_an_identity_each(tmp_path: Path) -> None:
+    names = []
+    for number in range(2):
+        (tmp_path / str(number)).write_text(f"{number:032x}\n")
+        names.append(default_identity(tmp_path / str(number)))
+        assert names[-1] == default_identity.__wrapped__(tmp_path / str(number))
+    host = f"camera-{socket.gethostname()}"
+    assert names[0] != names[1] and all(re.fullmatch(rf"{host}-[0-9a-f]{{6}}", name) for name in names)
+    assert default_identity(tmp_path / "none") == host
+
+
+async def test_taken_and_removed_end_the_command_with_a_code_of_their_own(
+    server: LocalServer, clip: Path, settings: str
+) -> None:
+    arguments = ("publish", str(clip), "--config", settings)
+    async with running(*arguments, environment=environment(server)) as first:
+        await until(lambda: "passes through, in room test as door" in first.err)
+        async with running(*arguments, environment=environment(server)) as second:
+            assert await first.exit_code() == 3
+            assert "another participant joined as door" in first.err
+            await until(lambda: "passes through, in room test as door" in second.err)
+            keys = server.keys
+            async with api.LiveKitAPI(keys.url, keys.api_key, keys.api_secret) as control:
+                who = api.RoomParticipantIdentity(room=ROOM, identity="door")
+                await control.room.remove_participant(who)
+            assert await second.exit_code() == 3 and "door was removed from the room" in second.err
 
 
 async def published(access: Access) -> None:

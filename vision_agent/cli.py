@@ -25,19 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 if all went well, 1 on a failure, 2 on bad usage or configuration, 128 + n if signal n ended it.
+        0 if all went well, 1 on a failure, 2 on bad usage or configuration, 3 where a server refused us and
+        would again, 128 + n if signal n ended it.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if args.verbose else logging.CRITICAL)
     cv2.setNumThreads(1)  # a second thread makes a picture cost half as much again, and hardly sooner ready
     try:
         return args.run(args) or 0
-    except ConfigError as error:
-        print(f"vision-agent: {error}", file=sys.stderr)
-        return 2
     except VisionAgentError as error:
         print(f"vision-agent: {error}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         return 130
 

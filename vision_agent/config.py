@@ -75,7 +75,7 @@ class PublishOptions:
     room: str = ""
     """The room, where no token and no ``--room`` names one."""
     identity: str = ""
-    """Who the camera is in the room; empty: ``camera-`` and the host's name."""
+    """Who the camera is in the room; empty: ``camera-``, host name, six letters of this machine."""
     name: str = "camera"
     """The track's name."""
     report_s: float = 60.0

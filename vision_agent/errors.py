@@ -1,4 +1,4 @@
-"""The errors this package raises.
+"""The errors this package raises, and the exit code of a command that ends by one.
 
 VisionAgentError
 ├── ConfigError     a setting or an argument that can't be used; stops the start
@@ -7,13 +7,20 @@ VisionAgentError
 └── ImageError      bytes or a frame that can't be made into a picture
 """
 
+from typing import ClassVar
+
 
 class VisionAgentError(Exception):
     """Root of all errors of this package; its text is one line a person can act on."""
 
+    exit_code: ClassVar[int] = 1
+    """What a command ends with."""
+
 
 class ConfigError(VisionAgentError):
     """A setting names something unknown or has a value that can't be used."""
+
+    exit_code = 2
 
 
 class ServerError(VisionAgentError):

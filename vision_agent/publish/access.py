@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 
 from livekit import api, rtc
 
@@ -17,7 +20,9 @@ TOKEN_TTL = timedelta(hours=6)
 
 
 class Refused(ServerError):
-    """The server won't have us, and trying again would not change that."""
+    """The server won't have us, and trying again would not change that: nor would being started again."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class Access:
     room: str = ""
     """The room to make a token for."""
     identity: str = ""
-    """The identity to make a token for; empty: by the host's name."""
+    """The identity to make a token for; empty: ``default_identity``."""
 
     def __post_init__(self) -> None:
         """Check that there is a way in."""
@@ -126,6 +131,17 @@ def farewell(reason: rtc.DisconnectReason.ValueType, identity: str) -> ServerErr
     return ServerError(words.get(reason, "the connection to the server is lost"))
 
 
-def default_identity() -> str:
-    """Return an identity by the host's name."""
-    return f"camera-{socket.gethostname() or 'host'}"
+@cache
+def default_identity(machine_id: Path = Path("/etc/machine-id")) -> str:
+    """Return an identity that stays the same, and is another one on another machine of the same name.
+
+    Args:
+        machine_id: Systemd's file with what tells this machine from others; only its hash is shown. Where
+            there is none, as in a container, the identity is by the host's name alone.
+    """
+    name = f"camera-{socket.gethostname() or 'host'}"
+    try:
+        known = machine_id.read_bytes().strip()
+    except OSError:
+        known = b""
+    return f"{name}-{hashlib.sha256(b'vision-agent ' + known).hexdigest()[:6]}" if known else name
