@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,7 @@ import pytest
 from vision_agent import ConfigError, SourceError, open_source
 from vision_agent.demand import Demand
 from vision_agent.frame import U8
-from vision_agent.sources import uri
+from vision_agent.sources import csi, uri
 from vision_agent.sources.cameras import (
     TO_PUBLISH,
     Camera,
@@ -222,14 +224,20 @@ def test_permission_is_really_denied_to_another_user(tmp_path: Path) -> None:
 
 
 class FakePicamera2:
-    """picamera2 as its manual describes it: padded rows, a picture whenever asked."""
+    """picamera2 as its manual and its source tell: padded rows, jobs one after another, a stop is one too."""
 
     opened = 0
+    gate = threading.Event()
+    """Opening goes on while it is set."""
+    loose = False
+    """Its cable came off: no picture comes, and no error."""
 
     def __init__(self, number: int) -> None:
         if number == 1:
             raise IndexError("list index out of range")
         type(self).opened += 1
+        self.flushed = threading.Event()
+        self.pending = False
 
     def create_video_configuration(self, **wanted: object) -> dict[str, object]:
         return wanted
@@ -238,30 +246,50 @@ class FakePicamera2:
         assert wanted["main"] == {"size": (64, 48), "format": "YUV420"}
 
     def start(self) -> None:
-        pass
+        self.gate.wait()
 
-    def capture_array(self, name: str) -> U8:
-        time.sleep(1 / 60)  # in the source's own thread
+    def capture_array(self, name: str, wait: bool, signal_function: Callable[[object], None]) -> U8:
+        assert name == "main" and not wait
         padded = np.zeros((72, 128), np.uint8)  # rows of 64, 128 bytes apart
         padded[:48, :64] = 200
         padded[48:].reshape(2, 24, 64)[:, :, :32] = [[[90]], [[160]]]
+        if self.loose:
+            self.pending = True
+        else:
+            time.sleep(1 / 60)  # in the source's own thread
+            signal_function(padded)
         return padded
 
+    def wait(self, job: U8) -> U8:
+        return job
+
     def stop(self) -> None:
-        pass
+        if self.pending:
+            self.flushed.wait()
 
     def close(self) -> None:
         type(self).opened -= 1
 
 
+class FlushablePicamera2(FakePicamera2):
+    """A newer one, which can forget the jobs that wait."""
+
+    def cancel_all_and_flush(self) -> None:
+        self.flushed.set()
+
+
 @pytest.fixture
 def picamera2(monkeypatch: pytest.MonkeyPatch) -> type[FakePicamera2]:
     module, libcamera = ModuleType("picamera2"), ModuleType("libcamera")
-    module.Picamera2 = FakePicamera2  # type: ignore[attr-defined]  # a stand-in
+    gate = threading.Event()
+    gate.set()
+    for name, value in (("opened", 0), ("gate", gate), ("loose", False)):
+        monkeypatch.setattr(FlushablePicamera2, name, value, raising=False)
+    module.Picamera2 = FlushablePicamera2  # type: ignore[attr-defined]  # a stand-in
     libcamera.ColorSpace = type("ColorSpace", (), {"Smpte170m": staticmethod(lambda: "601")})  # type: ignore[attr-defined]  # as above
     monkeypatch.setitem(sys.modules, "picamera2", module)
     monkeypatch.setitem(sys.modules, "libcamera", libcamera)
-    return FakePicamera2
+    return FlushablePicamera2
 
 
 async def test_the_ribbon_cable_camera_by_a_stand_in(picamera2: type[FakePicamera2]) -> None:
@@ -285,6 +313,71 @@ async def test_the_ribbon_cable_camera_by_a_stand_in(picamera2: type[FakePicamer
     assert picamera2.opened == 0
     with pytest.raises(SourceError, match="csi://1: can't be opened: check the cable"):
         await anext(open_source("csi://1?size=64x48").frames())
+
+
+async def test_a_camera_that_gives_no_more_pictures_is_told_closed_and_opened_again(
+    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csi, "TAKE_WAIT_S", 0.2)
+    source = open_source("csi://0?size=64x48")
+    frames = source.frames()
+    await anext(frames)
+    picamera2.loose = True
+    with pytest.raises(SourceError, match=r"csi://0: no picture came for 0\.2 s: check its cable"):
+        await anext(frames)
+    assert picamera2.opened == 0  # the next try finds it free
+    picamera2.loose = False
+    await anext(source.frames())
+    await source.aclose()
+    assert picamera2.opened == 0
+
+
+@pytest.mark.parametrize("flushable", [True, False])
+async def test_closing_does_not_wait_for_a_camera_that_hangs(
+    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch, flushable: bool
+) -> None:
+    monkeypatch.setattr(csi, "CLOSE_WAIT_S", 5.0 if flushable else 0.1)
+    cameras: list[FakePicamera2] = []
+
+    def made(number: int) -> FakePicamera2:
+        cameras.append(picamera2(number))
+        if not flushable:
+            cameras[0].cancel_all_and_flush = lambda: None  # type: ignore[attr-defined]  # as an older one, which has none
+        return cameras[0]
+
+    monkeypatch.setattr(sys.modules["picamera2"], "Picamera2", made)
+    picamera2.loose = True
+    source = open_source("csi://0?size=64x48")
+    async with watched(source):
+        await until(lambda: bool(cameras) and cameras[0].pending)
+        started_s = time.monotonic()
+    assert time.monotonic() - started_s < 2  # not the 5 s a picture may take
+    if not flushable:
+        assert picamera2.opened == 1
+        cameras[0].flushed.set()  # the driver lets go in the end
+    await until(lambda: picamera2.opened == 0 and not csi_threads())
+
+
+@pytest.mark.parametrize("wait_s", [5.0, 0.1])
+async def test_a_camera_that_is_closed_while_it_opens_is_let_go(
+    picamera2: type[FakePicamera2], monkeypatch: pytest.MonkeyPatch, wait_s: float
+) -> None:
+    monkeypatch.setattr(csi, "CLOSE_WAIT_S", wait_s)
+    picamera2.gate.clear()
+    source = open_source("csi://0?size=64x48")
+    async with watched(source) as latest:
+        await until(lambda: picamera2.opened == 1)
+        if wait_s > 1:
+            asyncio.get_running_loop().call_later(0.05, picamera2.gate.set)
+    if wait_s > 1:
+        assert picamera2.opened == 0  # closing has waited
+    picamera2.gate.set()
+    await until(lambda: picamera2.opened == 0 and not csi_threads())
+    assert latest.count == 0
+
+
+def csi_threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("csi")]
 
 
 async def test_without_picamera2_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

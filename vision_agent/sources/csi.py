@@ -6,9 +6,13 @@ Written from picamera2's manual and tried against a stand-in only: it was not ru
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -18,8 +22,17 @@ from ..errors import SourceError
 from ..frame import U8, Frame
 from ..waiting import either
 
+logger = logging.getLogger(__name__)
+
+Picture = tuple[U8, float]
+"""Planes, as ``Frame.planes_i420`` has them, and when they came, in seconds of ``time.monotonic()``."""
+
 IDLE_INTERVAL_S = 0.25
 """While idle a picture is copied this often, in seconds; the camera runs on."""
+TAKE_WAIT_S = 5.0
+"""How long the camera may take to give a picture, in seconds; one that came loose gives none and no error."""
+CLOSE_WAIT_S = 1.0
+"""How long closing waits for the camera, in seconds; one whose driver hangs is closed when it lets go."""
 
 
 class CsiSource:
@@ -37,10 +50,10 @@ class CsiSource:
         self.number = number
         self.full_size_wh: tuple[int, int] | None = size_wh
         self.fps = fps
+        self._size_wh = size_wh
         self._demand = Demand.ACTIVE
         self._changed = asyncio.Event()
-        self._camera: Any = None
-        self._thread = _thread(number)
+        self._camera: _Camera | None = None
 
     @property
     def problem(self) -> str | None:
@@ -58,37 +71,101 @@ class CsiSource:
         Raises:
             SourceError: picamera2 is not there, or the camera can't be opened or read.
         """
-        loop = asyncio.get_running_loop()
+        await self.aclose()
         while True:
             self._changed.clear()
             if self._demand is Demand.OFF:
-                await loop.run_in_executor(self._thread, self._close)
+                await self.aclose()
                 await self._changed.wait()
                 continue
-            yield await loop.run_in_executor(self._thread, self._take)
+            if self._camera is None:
+                self._camera = _Camera(self.number, size_wh=self._size_wh, fps=self.fps)
+            try:
+                planes, now_s = await self._camera.take()
+            except SourceError:
+                await self.aclose()
+                raise
+            width, height = self._size_wh
+            yield Frame(width=width, height=height, captured_s=now_s, source=self.name, planes_i420=planes)
             if self._demand is Demand.IDLE:
                 await either(self._changed, timeout_s=IDLE_INTERVAL_S)
 
     async def aclose(self) -> None:
         """Let go of the camera; may be called twice."""
-        if self._camera is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
-        self._thread = _thread(self.number)
+        camera, self._camera = self._camera, None
+        if camera is not None:
+            await camera.aclose()
 
-    def _take(self) -> Frame:
-        if self._camera is None:
-            self._camera = self._open()
-        assert self.full_size_wh is not None
-        width, height = self.full_size_wh
+
+class _Camera:
+    """The camera and the thread it is used in, from its opening to its end.
+
+    The thread is a daemon: a driver that never returns holds up neither closing nor the end of the process.
+    """
+
+    def __init__(self, number: int, *, size_wh: tuple[int, int], fps: float) -> None:
+        self._number, self._size_wh, self._fps = number, size_wh, fps
+        self._asked: SimpleQueue[Future[Picture] | None] = SimpleQueue()
+        self._news = threading.Event()  # a picture is there, or it is to be closed
+        self._closing = False
+        self._closed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, name=f"csi {number}", daemon=True).start()
+
+    async def take(self) -> Picture:
+        """Return the next picture; opens the camera first where it is not yet.
+
+        Raises:
+            SourceError: It can't be opened, or gives none.
+        """
+        picture: Future[Picture] = Future()
+        self._asked.put(picture)
+        return await asyncio.wrap_future(picture)
+
+    async def aclose(self) -> None:
+        """Have it closed, after whatever is under way, and wait a while for that."""
+        self._closing = True
+        self._news.set()
+        self._asked.put(None)
+        await either(self._closed, timeout_s=CLOSE_WAIT_S)
+        if not self._closed.is_set():
+            logger.warning("the camera does not let go: its driver hangs", extra={"camera": self._number})
+
+    def _run(self) -> None:
+        camera: Any = None
+        while (asked := self._asked.get()) is not None:
+            if not asked.set_running_or_notify_cancel():
+                continue
+            try:
+                if camera is None:
+                    camera = self._open()
+                asked.set_result(self._take(camera))
+            except Exception as error:  # picamera2 raises what it likes; the thread must live to close it
+                asked.set_exception(error if isinstance(error, SourceError) else self._stopped(error))
         try:
-            padded = self._camera.capture_array("main")
-        except (RuntimeError, OSError) as error:
-            self._close()
-            raise SourceError(f"csi://{self.number}: the camera stopped: check its cable") from error
-        now_s = time.monotonic()
-        planes = unpadded_i420(padded, (width, height))
-        return Frame(width=width, height=height, captured_s=now_s, source=self.name, planes_i420=planes)
+            if camera is not None:
+                _close(camera)
+        except Exception:
+            logger.warning("the camera was not closed cleanly", extra={"camera": self._number}, exc_info=True)
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(self._closed.set)
+
+    def _take(self, camera: Any) -> Picture:
+        self._news.clear()
+        if not self._closing:
+            job = camera.capture_array("main", wait=False, signal_function=lambda job: self._news.set())
+            came = self._news.wait(TAKE_WAIT_S)
+            if came and not self._closing:
+                now_s = time.monotonic()
+                return unpadded_i420(camera.wait(job), self._size_wh), now_s
+        if self._closing:
+            raise SourceError(f"csi://{self._number}: it was closed")
+        raise SourceError(f"csi://{self._number}: no picture came for {TAKE_WAIT_S:g} s: check its cable")
+
+    def _stopped(self, error: Exception) -> SourceError:
+        stopped = SourceError(f"csi://{self._number}: the camera stopped: check its cable")
+        stopped.__cause__ = error
+        return stopped
 
     def _open(self) -> Any:
         try:
@@ -99,33 +176,36 @@ class CsiSource:
                 "csi:// needs picamera2: sudo apt install python3-picamera2, and a virtual environment made "
                 "with --system-site-packages"
             ) from error
+        camera = None
         try:
-            camera = Picamera2(self.number)
+            camera = Picamera2(self._number)
             camera.configure(
                 camera.create_video_configuration(
-                    main={"size": self.full_size_wh, "format": "YUV420"},
-                    controls={"FrameRate": self.fps},
+                    main={"size": self._size_wh, "format": "YUV420"},
+                    controls={"FrameRate": self._fps},
                     colour_space=ColorSpace.Smpte170m(),  # BT.601, limited range: what a Frame means
                     buffer_count=3,
                 )
             )
             camera.start()
         except (RuntimeError, IndexError, OSError) as error:
+            if camera is not None:
+                with suppress(Exception):  # what it says of the first failure is what counts
+                    camera.close()
             raise SourceError(
-                f"csi://{self.number}: can't be opened: check the cable and rpicam-hello --list-cameras; "
+                f"csi://{self._number}: can't be opened: check the cable and rpicam-hello --list-cameras; "
                 "only one program can use it"
             ) from error
         return camera
 
-    def _close(self) -> None:
-        camera, self._camera = self._camera, None
-        if camera is not None:
-            camera.stop()
-            camera.close()
 
-
-def _thread(number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"csi {number}")
+def _close(camera: Any) -> None:
+    # stopping queues behind a picture that is still waited for, and would wait for ever where none comes
+    flush = getattr(camera, "cancel_all_and_flush", None)  # not in an older picamera2
+    if flush is not None:
+        flush()
+    camera.stop()
+    camera.close()
 
 
 def unpadded_i420(padded: U8, size_wh: tuple[int, int]) -> U8:
