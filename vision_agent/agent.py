@@ -11,6 +11,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import (
     Agent,
+    AgentSession,
     ConversationItemAddedEvent,
     FlushSentinel,
     ModelSettings,
@@ -71,6 +72,7 @@ class VisionAgent(Agent):
         self._shared: llm.ChatMessage | None = None  # it holds the pictures of a preemptive request
         self._uploads: Uploads | None = None
         self._opened_vision = False
+        self._entered: AgentSession[Any] | None = None
         self._feed: RealtimeFeed | None = None  # with a realtime model only
 
     async def on_enter(self) -> None:
@@ -82,8 +84,9 @@ class VisionAgent(Agent):
         if realtime is not None:
             self._feed = RealtimeFeed(self._vision, push=realtime.push_video, tell=self._tell)
             self._feed.start()
-        self.session.on("conversation_item_added", self._on_item)
-        self.session.on("user_state_changed", self._on_user_state)
+        self._entered = self.session
+        self._entered.on("conversation_item_added", self._on_item)
+        self._entered.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._vision.room.on("data_received", self._on_data)
             self._uploads = Uploads(
@@ -96,8 +99,10 @@ class VisionAgent(Agent):
 
     async def on_exit(self) -> None:
         """End the uploads, look no longer."""
-        self.session.off("conversation_item_added", self._on_item)
-        self.session.off("user_state_changed", self._on_user_state)
+        session, self._entered = self._entered, None  # self.session is gone if it ends amid a hand-off
+        if session is not None:
+            session.off("conversation_item_added", self._on_item)
+            session.off("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
             self._vision.room.off("data_received", self._on_data)
         self._speech(False)
