@@ -393,6 +393,27 @@ def test_a_recording_keeps_its_pace_over_gaps_rounds_and_pauses() -> None:
     assert pace.shown_s(900.25, 151.0) == pytest.approx(150.25)
 
 
+@pytest.mark.parametrize("back_s", [0.3, 0.5, 2.0, 9.0, 3600.0])
+@pytest.mark.parametrize("b_frames", [False, True])
+def test_a_camera_whose_clock_is_set_back_is_seen_again_at_once(back_s: float, b_frames: bool) -> None:
+    arrivals, now_s = Arrivals(), 100.0
+    order = (0, 3, 1, 2) if b_frames else (0, 1, 2, 3)
+    for index in range(600):
+        stamp_s = (index - index % 4 + order[index % 4]) / 25 - (back_s if index >= 300 else 0.0)
+        now_s = 100.0 + index / 25
+        arrivals.note(stamp_s, now_s)
+        if not 300 <= index < 310:
+            assert now_s - arrivals.captured_s(stamp_s, now_s) < 0.13
+
+
+def test_a_camera_whose_rate_is_not_what_it_says_is_not_taken_for_late() -> None:
+    arrivals, now_s = Arrivals(), 100.0
+    for index in range(100_000):
+        now_s += 0.04
+        arrivals.note(index * 0.04 / 1.004, now_s)
+    assert now_s - arrivals.captured_s(99_999 * 0.04 / 1.004, now_s) < 0.01
+
+
 def test_what_a_stall_held_back_counts_as_old() -> None:
     arrivals = Arrivals()
     for index in range(100):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from aiohttp import web
 from vision_agent import Frame, SourceError
 from vision_agent.demand import Demand
 from vision_agent.image import encode_rgb
+from vision_agent.sources.reader import Reader
 from vision_agent.sources.testcard import render
 from vision_agent.watcher import Watcher
 
@@ -24,12 +26,12 @@ from .watching import demuxed, opened, seen_again, watched
 
 
 class MjpegCamera:
-    """Sends the testcard as multipart pictures at 15 per second."""
+    """Sends the testcard as multipart pictures, at most 15 per second."""
 
     def __init__(self) -> None:
         self.started_s = time.monotonic()
         self.clients = 0
-        self.size_wh = (640, 360)
+        self.size_wh, self.fps = (640, 360), 15
         self.talking = asyncio.Event()
         self.talking.set()
         self.is_torn = False
@@ -50,7 +52,7 @@ class MjpegCamera:
                     data = data[: len(data) // 2]
                 head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
                 await response.write(head.encode() + data + b"\r\n")
-                await asyncio.sleep(1 / 15)
+                await asyncio.sleep(1 / self.fps)
         except ConnectionResetError:
             return response
         finally:
@@ -60,6 +62,13 @@ class MjpegCamera:
         """Tell whether a frame shows the time it says, or a tenth before: drawing takes its time."""
         shown_s, said_s = second_in(frame), frame.captured_s - self.started_s
         return shown_s in (math.floor(said_s), math.floor(said_s - 0.15))
+
+
+def _count(news: threading.Semaphore) -> int:
+    count = 0
+    while news.acquire(blocking=False):
+        count += 1
+    return count
 
 
 async def test_motion_jpeg_is_current_at_every_demand_and_never_decoded() -> None:
@@ -77,6 +86,32 @@ async def test_motion_jpeg_is_current_at_every_demand_and_never_decoded() -> Non
             await until(lambda: camera.clients == 0)
             source.set_demand(Demand.IDLE)
             assert camera.is_right(await latest.next())
+
+
+async def test_at_rest_the_loop_is_woken_for_few_of_the_pictures_and_a_raise_brings_the_newest() -> None:
+    camera, news = MjpegCamera(), threading.Semaphore(0)
+    camera.fps = 50
+    async with web_server(web.get("/video", camera.handle)) as port:
+        source = opened(f"http://127.0.0.1:{port}/video")
+        reader = Reader(source.input, name="camera", demand=Demand.IDLE, on_news=news.release)
+        reader.start()
+        try:
+            await until(lambda: reader.statistics.demuxed > 50)
+            told, read = _count(news), reader.statistics.demuxed
+            assert 2 <= told <= read / 2
+            assert reader.statistics.dropped >= read - 2  # nobody took any: the newest is kept
+            reader.take()
+            _count(news)
+            read = reader.statistics.demuxed
+            await until(lambda: reader.statistics.demuxed > read)
+            before = _count(news)
+            reader.set_demand(Demand.ACTIVE)
+            frame = reader.take()
+            assert frame is not None and time.monotonic() - frame.captured_s < 0.5
+            assert before + _count(news) >= 1
+        finally:
+            reader.stop()
+            await until(lambda: reader.finished)
 
 
 async def test_a_slow_reader_gets_the_picture_of_now() -> None:
@@ -169,10 +204,13 @@ async def test_a_recorded_playlist_plays_at_real_speed(tmp_path: Path) -> None:
 
 
 async def test_a_live_playlist_is_followed_at_its_end(tmp_path: Path) -> None:
-    pieces = await asyncio.to_thread(cut_up, tmp_path, seconds=14)
+    pieces = await asyncio.to_thread(cut_up, tmp_path, seconds=30)
     started_s = time.monotonic() - 5
+    talking = asyncio.Event()
+    talking.set()
 
     async def playlist(request: web.Request) -> web.Response:
+        await talking.wait()
         done = min(len(pieces), int(time.monotonic() - started_s))
         lines = [
             "#EXTM3U",
@@ -187,9 +225,26 @@ async def test_a_live_playlist_is_followed_at_its_end(tmp_path: Path) -> None:
     async with web_server(web.get("/now.m3u8", playlist), web.static("/", tmp_path)) as port:
         source = opened(f"http://127.0.0.1:{port}/now.m3u8")
         async with watched(source) as latest:
-            frame = await latest.next()
-            for _ in range(60):
-                frame = await latest.next()
-                late_s = frame.captured_s - started_s - ((second_in(frame) or 0) + 0.5)
-                assert late_s < 3  # a piece is late by its own length, and by the list's
-                assert time.monotonic() - frame.captured_s < 0.5
+
+            async def look(count: int) -> None:
+                for _ in range(count):
+                    frame = await latest.next()
+                    late_s = frame.captured_s - started_s - ((second_in(frame) or 0) + 0.5)
+                    assert late_s < 3.5  # a piece is late by its own length, and by the list's
+                    assert time.monotonic() - frame.captured_s < 0.5
+
+            async def passes(seconds: float) -> None:
+                end_s = time.monotonic() + seconds
+                await until(lambda: time.monotonic() > end_s)
+
+            await look(50)
+            talking.clear()  # a stall
+            await passes(3.5)
+            count = latest.count
+            talking.set()
+            await until(lambda: latest.count > count)
+            await look(20)
+            source.set_demand(Demand.OFF)
+            await passes(3.5)
+            source.set_demand(Demand.ACTIVE)
+            await look(20)

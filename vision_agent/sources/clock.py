@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 MAX_JUMP_S = 10.0
 """Time stamps further apart than this don't belong together: a new anchor is taken."""
 MAX_LAG_S = 1.0
 """A reader further behind than this was held up (paused, suspended): it goes on from where it was."""
-DRIFT = 0.001
-"""Seconds per second by which two clocks may run apart; crystals stay below a tenth of it."""
+DRIFT = 0.005
+"""Seconds per second by which two clocks may run apart: a camera's nominal rate is that wrong at times,
+a crystal a hundredth of it."""
+MAX_REORDERED, REORDERED_S = 4, 0.2
+"""So many pictures may be shown before one that came earlier (B-frames), and wait so long for it, in
+seconds; if more of them come that are later than that, the camera's clock was set back."""
 
 
 class Pace:
@@ -18,6 +24,8 @@ class Pace:
         self._last_s = 0.0
         self._step_s = 1 / 30
         self._again = False
+        self.late_s = 0.0
+        """By how much the last packet was late when it was read, in seconds."""
 
     def restart(self) -> None:
         """Note that the time stamps begin again; the next packet follows on the last one."""
@@ -43,7 +51,8 @@ class Pace:
         elif 0 < step_s < MAX_LAG_S:
             self._step_s = step_s
         self._last_s = stamp_s
-        if now_s - (stamp_s + self._offset_s) > MAX_LAG_S:
+        self.late_s = max(0.0, now_s - (stamp_s + self._offset_s))
+        if self.late_s > MAX_LAG_S:
             self._offset_s = now_s - stamp_s
         return stamp_s + self._offset_s
 
@@ -59,23 +68,37 @@ class Arrivals:
     """Finds how long a live packet was on its way, from the fastest one seen.
 
     After a stall a network or a driver hands over its queue at once: those packets arrive now, but
-    show what was. Their time stamps tell them apart.
+    show what was. Their time stamps tell them apart: they go on from the last ones, where those of a
+    clock that was set back begin again below them.
     """
 
     def __init__(self) -> None:
         self._offset_s: float | None = None
         self._last_s = 0.0
+        self._highest_s = 0.0  # the latest time stamp
+        self._below = deque[float](maxlen=MAX_REORDERED + 1)  # offsets of those since with earlier ones
 
     def note(self, stamp_s: float | None, now_s: float) -> None:
         """Note that the packet with this time stamp was read now."""
         if stamp_s is None:
             return
-        offset_s = now_s - stamp_s
-        if self._offset_s is None or abs(offset_s - self._offset_s) > MAX_JUMP_S:
-            self._offset_s = offset_s
+        offset_s, known_s = now_s - stamp_s, self._offset_s
+        if known_s is None or abs(offset_s - known_s) > MAX_JUMP_S:
+            known_s = self._anchored(offset_s, stamp_s)
+        elif stamp_s >= self._highest_s:
+            self._highest_s = stamp_s
+            self._below.clear()
         else:
-            self._offset_s = min(offset_s, self._offset_s + DRIFT * (now_s - self._last_s))
+            self._below.append(offset_s)
+            if len(self._below) > MAX_REORDERED and min(self._below) > known_s + REORDERED_S:
+                known_s = self._anchored(min(self._below), stamp_s)
+        self._offset_s = min(offset_s, known_s + DRIFT * (now_s - self._last_s))
         self._last_s = now_s
+
+    def _anchored(self, offset_s: float, stamp_s: float) -> float:
+        self._highest_s = stamp_s
+        self._below.clear()
+        return offset_s
 
     def captured_s(self, stamp_s: float | None, now_s: float) -> float:
         """Return when the picture with this time stamp would have come without any delay."""

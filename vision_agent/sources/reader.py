@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import time
@@ -10,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 from av.video.stream import VideoStream
@@ -18,9 +17,9 @@ from av.video.stream import VideoStream
 from ..demand import Demand
 from ..errors import SourceError
 from ..frame import Frame
-from .clock import Arrivals, Pace
+from .clock import MAX_LAG_S, Arrivals, Pace
+from .container import explained, is_recording, open_container
 from .decoding import OpenDecoder, PacketDecoder, PictureDecoder
-from .faults import explain
 from .input import Input, Kind
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IDLE_WAKE_S = 0.1
-"""While idle a recording is read this often, up to the present, in seconds."""
-# a title that is not UTF-8 is no reason not to look; PyAV 19 is never strict
-_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""While idle a recording is read, and the loop is told of live pictures, this often, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,7 @@ class Reader:
         source: What to open.
         name: The view's name.
         demand: How much to spend at first.
-        on_news: Called in the thread when there is a frame or the end to be taken.
+        on_news: Called when there is a frame or the end to be taken: in the thread, or by ``set_demand``.
         decoder: What is made of the packets of a stream, once it is open.
     """
 
@@ -77,6 +74,7 @@ class Reader:
         self._changed = threading.Condition()
         self._stopping = False
         self._slot: Frame | None = None
+        self._told_s = float("-inf")  # when the loop was told last
         self._open_decoder = decoder
         self._decoder: PacketDecoder | None = None
         self._size_wh: tuple[int, int] | None = None
@@ -101,7 +99,10 @@ class Reader:
         """Spend as much as this from now on."""
         with self._changed:
             self._demand = demand
+            waits = self._slot is not None and demand is Demand.ACTIVE
             self._changed.notify()
+        if waits:  # what came since the loop was told last
+            self._on_news()
 
     def take(self) -> Frame | None:
         """Take the newest frame, if there is one."""
@@ -130,7 +131,8 @@ class Reader:
     def _run(self) -> None:
         try:
             while self._wait_for_demand():
-                with self._open() as container:
+                self._opened += 1
+                with open_container(self._input) as container:
                     again = self._play(container)
                 if not again:
                     break
@@ -151,26 +153,6 @@ class Reader:
                 self._changed.wait()
             return not self._stopping
 
-    def _open(self) -> InputContainer:
-        source, is_local = self._input, self._input.kind in (Kind.FILE, Kind.CAMERA)
-        self._opened += 1
-        started_s = time.monotonic()
-        try:
-            container: InputContainer = av.open(
-                source.url,
-                "r",
-                format=source.format,
-                options=dict(source.options),
-                timeout=None if is_local else (source.open_timeout_s, source.read_timeout_s),
-                **_LENIENT,
-            )
-            return container
-        except av.FFmpegError as error:
-            wait_s = source.open_timeout_s
-            timed_out = not is_local and time.monotonic() - started_s >= wait_s  # which has many names
-            fault = av.error.TimeoutError(errno.ETIMEDOUT, "") if timed_out else error
-            raise self._explained(fault, wait_s) from None  # its text holds the password
-
     def _play(self, container: InputContainer) -> bool:
         """Read until the end; return whether to open again."""
         stream = container.streams.best("video")
@@ -178,19 +160,13 @@ class Reader:
             raise SourceError(f"{self._input.shown}: no video in it that can be decoded")
         logger.info("source opened", extra={"source": self._name, "codec": stream.codec_context.name})
         try:
-            if self._is_recording(container):
+            if is_recording(self._input, container):
                 return self._play_recording(container, stream)
             return self._read_live(container, stream)
         except av.FFmpegError as error:
-            raise self._explained(error, self._input.read_timeout_s) from None  # as above
+            raise explained(self._input, error, self._input.read_timeout_s) from None  # it has the password
         finally:
             self._keep_counts()
-
-    def _is_recording(self, container: InputContainer) -> bool:
-        if self._input.kind is Kind.WEB:
-            # a playlist comes in pieces of several seconds: to be spread over time even if it is live
-            return "hls" in container.format.name or container.duration is not None
-        return self._input.kind is Kind.FILE
 
     def _read_live(self, container: InputContainer, stream: VideoStream) -> bool:
         arrivals, now_s = Arrivals(), time.monotonic
@@ -222,8 +198,10 @@ class Reader:
                 if not packet.size:
                     continue
                 stamp = packet.dts if packet.dts is not None else packet.pts
-                if not self._wait_until(pace.due_s(decoder.seconds(stamp), time.monotonic()), decoder):
-                    return False
+                due_s = pace.due_s(decoder.seconds(stamp), time.monotonic())
+                is_lagging = is_live and pace.late_s > MAX_LAG_S
+                if is_lagging or not self._wait_until(due_s, decoder, pauses=not is_live):
+                    return is_live  # it goes on at its live end, not from where it was
                 packets += 1
                 self._demuxed += 1
                 self._offer(decoder.feed(packet, self._demand, time.monotonic()))
@@ -238,15 +216,19 @@ class Reader:
             pace.restart()
             container.seek(container.start_time or 0)
 
-    def _wait_until(self, due_s: float, decoder: PacketDecoder) -> bool:
-        """Wait for a packet's time, and while nobody needs the view; return whether to go on."""
+    def _wait_until(self, due_s: float, decoder: PacketDecoder, *, pauses: bool) -> bool:
+        """Wait for a packet's time; return whether to go on with it.
+
+        While nobody needs the view, it waits if it ``pauses``, and gives up otherwise.
+        """
         woke_s = time.monotonic()
         while True:
             with self._changed:
-                if self._stopping:
+                is_off = self._demand is Demand.OFF
+                if self._stopping or (is_off and not pauses):
                     return False
                 now_s = time.monotonic()
-                if self._demand is Demand.OFF:
+                if is_off:
                     self._changed.wait()
                     continue
                 if now_s >= due_s:
@@ -262,13 +244,14 @@ class Reader:
     def _offer(self, frame: Frame | None) -> None:
         if frame is None:
             return
+        now_s = time.monotonic()
         with self._changed:
-            is_news = self._slot is None
+            self._dropped += self._slot is not None
             self._slot = frame
+            is_news = self._demand is Demand.ACTIVE or now_s - self._told_s >= IDLE_WAKE_S
         if is_news:
+            self._told_s = now_s
             self._on_news()
-        else:
-            self._dropped += 1
 
     def _keep_counts(self) -> None:
         decoder, self._decoder = self._decoder, None
@@ -276,10 +259,6 @@ class Reader:
             self._size_wh = decoder.full_size_wh
             self._decoded += decoder.decoded
             self._corrupt += decoder.corrupt
-
-    def _explained(self, error: av.FFmpegError, timeout_s: float) -> SourceError:
-        is_device = self._input.kind is Kind.CAMERA
-        return explain(error, shown=self._input.shown, timeout_s=timeout_s, is_device=is_device)
 
 
 def _shown_s(pace: Pace, stamp_s: float | None) -> float:
