@@ -12,8 +12,9 @@ from livekit.agents.utils import images
 
 from vision_agent import EncodedImage, Frame, ImageError, encode_jpeg
 from vision_agent.frame import U8, decode_jpeg
-from vision_agent.image import encode_rgb, fit_within
+from vision_agent.image import encode_rgb, fit_frame, fit_within
 from vision_agent.pixels import to_i420
+from vision_agent.publish.planes import PlaneMaker
 from vision_agent.scale import to_full_range
 from vision_agent.sources.testcard import render
 
@@ -146,6 +147,38 @@ def test_a_buffer_that_is_too_short_is_an_error(name: str) -> None:
 def test_an_unknown_format_is_an_error() -> None:
     with pytest.raises(ImageError, match="pixel format 99"):
         to_i420(bytes(10), (1, 1), 99)
+
+
+def bt709_planes(rgb: tuple[int, int, int], size_wh: tuple[int, int], *, full_range: bool) -> U8:
+    """Compute flat planes by ITU-R BT.709-6, 3.2 to 3.5."""
+    r, g, b = (value / 255 for value in rgb)
+    luma = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    cb, cr = (b - luma) / 1.8556, (r - luma) / 1.5748
+    wide = (255 * luma, 128 + 255 * cb, 128 + 255 * cr)
+    levels = wide if full_range else (16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr)
+    counts = (size_wh[0] * size_wh[1], *[(size_wh[0] + 1) // 2 * ((size_wh[1] + 1) // 2)] * 2)
+    flat_planes = [np.full(count, round(level)) for count, level in zip(counts, levels, strict=True)]
+    return np.concatenate(flat_planes).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
+def test_colours_of_bt709(full_range: bool) -> None:
+    for rgb in PATCHES.values():
+        planes = bt709_planes(rgb, (321, 181), full_range=full_range)
+        frame = Frame(
+            width=321, height=181, captured_s=0.0, planes_i420=planes, full_range=full_range, bt709=True
+        )
+        image = encode_jpeg(frame, max_side_px=200, quality=95)
+        size_wh, limited = PlaneMaker().limited_i420(frame)
+        published = Frame(width=size_wh[0], height=size_wh[1], captured_s=0.0, planes_i420=limited)
+        ways = (
+            decode_jpeg(image.data),
+            fit_frame(frame, max_side_px=200).to_rgb(),
+            frame.to_rgb(),
+            published.to_rgb(),
+        )
+        for seen in ways:
+            assert np.abs(seen.mean(axis=(0, 1)) - rgb).max() <= 3, rgb
 
 
 @pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])

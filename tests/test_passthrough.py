@@ -59,7 +59,7 @@ def seconds_shown(sent: list[AccessUnit]) -> list[int | None]:
     for packet in [*(av.Packet(unit.data) for unit in sent), None]:
         for picture in decoder.decode(packet):
             assert not picture.is_corrupt
-            planes, _ = to_i420(picture)
+            planes, _, _ = to_i420(picture)
             width, height = picture.width, picture.height
             shown.append(second_in(Frame(width=width, height=height, captured_s=0.0, planes_i420=planes)))
     return shown

@@ -8,13 +8,16 @@ import threading
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import psutil
 import pytest
+from av.video.stream import VideoStream
 from PIL import Image
 
 from vision_agent import ConfigError, Frame, SourceError, encode_jpeg, open_source
 from vision_agent.demand import Demand
+from vision_agent.frame import decode_jpeg
 from vision_agent.sources.clock import Arrivals, Pace
 from vision_agent.sources.jpeg_packet import whole_jpeg
 from vision_agent.sources.pictures import PictureSource
@@ -133,6 +136,32 @@ async def test_a_file_begins_again_or_ends(clips: Path) -> None:
     frames = [frame async for frame in once.frames()]
     assert 10 <= len(frames) <= 15 and once.problem == "the recording has ended"
     assert frames[-1].captured_s - frames[0].captured_s > 0.7
+
+
+@pytest.mark.parametrize("matrix", [5, 1], ids=["bt601", "bt709"])
+@pytest.mark.parametrize("colour_range", [1, 2], ids=["limited", "full"])
+async def test_colours_are_those_of_the_stream_s_own_matrix(
+    tmp_path: Path, matrix: int, colour_range: int
+) -> None:
+    rgb, path = (200, 30, 30), tmp_path / "red.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, colour_range
+        red = av.VideoFrame.from_ndarray(np.full((180, 320, 3), rgb, np.uint8), format="rgb24")
+        for _ in range(15):
+            container.mux(
+                stream.encode(
+                    red.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=colour_range)
+                )
+            )
+        container.mux(stream.encode())
+    async with watched(opened(path)) as latest:
+        frame = await latest.next()
+    assert frame.bt709 == (matrix == 1) and frame.full_range == (colour_range == 2)
+    for seen in (decode_jpeg(encode_jpeg(frame, quality=95).data), frame.to_rgb()):
+        assert np.abs(seen.mean(axis=(0, 1)) - rgb).max() <= 3
 
 
 @pytest.mark.parametrize("rotate_deg", [0, 90, 180, -90])

@@ -56,6 +56,8 @@ class Frame:
     """Clockwise rotation that makes the picture upright: 0, 90, 180 or 270."""
     full_range: bool = False
     """Whether luma spans 0-255 (JPEG) instead of 16-235 (video)."""
+    bt709: bool = False
+    """Whether the planes follow ITU-R BT.709, as HD cameras' do, instead of BT.601."""
 
     def __post_init__(self) -> None:
         """Check the sizes once, at the edge.
@@ -137,8 +139,9 @@ class Frame:
                 yf = (yf - 16.0) * (255.0 / 219.0)
             scale = 1.0 if self.full_range else 255.0 / 224.0
             cb, cr = ((p.astype(np.float32) - 128.0) * scale for p in up)
-            # ITU-R BT.601, full-range form (JFIF 1.02, page 3)
-            channels = (yf + 1.402 * cr, yf - 0.344136 * cb - 0.714136 * cr, yf + 1.772 * cb)
+            # full-range forms of BT.601 (JFIF 1.02, page 3) and of BT.709 (ITU-R BT.709-6, 3.3)
+            by = (1.5748, 0.187324, 0.468124, 1.8556) if self.bt709 else (1.402, 0.344136, 0.714136, 1.772)
+            channels = (yf + by[0] * cr, yf - by[1] * cb - by[2] * cr, yf + by[3] * cb)
             rgb = np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
         return cast("U8", np.ascontiguousarray(np.rot90(rgb, k=-(self.rotation_deg // 90))))
 

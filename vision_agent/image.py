@@ -15,7 +15,7 @@ import simplejpeg
 
 from .errors import ImageError
 from .frame import U8, Frame, VideoFrameLike, decode_jpeg
-from .scale import scale_down, scale_down_chroma, to_full_range, turn
+from .scale import scale_down, scale_down_chroma, to_bt601, to_full_range, turn
 
 DEFAULT_MAX_SIDE_PX = 768
 DEFAULT_QUALITY = 80
@@ -82,6 +82,8 @@ def encode_jpeg(
     small = _scaled(frame, fit_within((frame.width, frame.height), max_side_px))
     if not frame.full_range:
         small = to_full_range(*small)
+    if frame.bt709:
+        small = to_bt601(*small, full_range=True)
     y, u, v = (np.ascontiguousarray(turn(plane, frame.rotation_deg)) for plane in small)
     height, width = y.shape
     # the encoder reads luma up to the next even side: let that be the border, not what lies behind it
@@ -99,7 +101,7 @@ def fit_frame(frame: Frame, *, max_side_px: int) -> Frame:
         ImageError: ``max_side_px`` is below 1, or the frame can't be read.
     """
     fitted_wh = fit_within((frame.width, frame.height), max_side_px)
-    if frame.jpeg is not None or frame.full_range:
+    if frame.jpeg is not None or frame.full_range or frame.bt709:
         packet = frame.jpeg
         rgb = frame.to_rgb() if packet is None else decode_jpeg(packet, min_size_wh=fitted_wh)
         if packet is not None:

@@ -60,6 +60,27 @@ def to_full_range(y: U8, u: U8, v: U8) -> tuple[U8, U8, U8]:
     )
 
 
+def to_bt601(y: U8, u: U8, v: U8, *, full_range: bool) -> tuple[U8, U8, U8]:
+    """Turn ITU-R BT.709 planes, as HD cameras send them, into the BT.601 ones of JPEG; the range stays.
+
+    The factors are those of BT.601's matrix times the inverse of BT.709's (ITU-R BT.709-6, 3; BT.601-7, 2.5).
+    """
+    gain = 1.0 if full_range else 219 / 224  # of a step of chroma, in steps of luma
+    size_wh = (y.shape[1], y.shape[0])
+    at_luma = [_resize(plane, size_wh, cv2.INTER_LINEAR) for plane in (u, v)]
+    by_u, by_v = 0.101579 * gain, 0.196076 * gain
+    shift = cv2.addWeighted(at_luma[0], by_u, at_luma[1], by_v, -128 * (by_u + by_v), dtype=cv2.CV_16S)
+    return (
+        np.asarray(cv2.add(y, shift, dtype=cv2.CV_8U), dtype=np.uint8),
+        np.asarray(
+            cv2.addWeighted(u, 0.989854, v, -0.110653, 128 * (1 - 0.989854 + 0.110653)), dtype=np.uint8
+        ),
+        np.asarray(
+            cv2.addWeighted(v, 0.983398, u, -0.072453, 128 * (1 - 0.983398 + 0.072453)), dtype=np.uint8
+        ),
+    )
+
+
 def turn(plane: U8, rotation_deg: int) -> U8:
     """Turn a plane or picture clockwise by 0, 90, 180 or 270 degrees."""
     codes = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}

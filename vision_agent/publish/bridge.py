@@ -15,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from ..frame import Frame
+from ..sources.decoding import BT709
 
 CRF, KEY_EVERY_S = "23", 0.5
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
@@ -44,6 +45,8 @@ class Bridge:
         encoder.gop_size, encoder.thread_count = 10_000, 1
         if frame.full_range:
             encoder.color_range = _FULL_RANGE
+        if frame.bt709:
+            encoder.colorspace = BT709
         encoder.options = options
         self._encoder = encoder
         self._stamp = -1

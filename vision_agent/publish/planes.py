@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
@@ -9,6 +11,7 @@ from av.video.frame import VideoFrame
 
 from ..errors import ImageError
 from ..frame import U8, Frame
+from ..scale import to_bt601
 from ..sources.decoding import FULL_RANGE, LIMITED, to_i420
 
 
@@ -28,8 +31,12 @@ class PlaneMaker:
         """
         if frame.jpeg is None:
             assert frame.planes_i420 is not None
-            size_wh = (frame.width, frame.height)
-            return size_wh, to_limited(frame.planes(), size_wh) if frame.full_range else frame.planes_i420
+            size_wh, planes = (frame.width, frame.height), frame.planes_i420
+            if frame.bt709:  # what WebRTC carries says nothing of it
+                parts = to_bt601(*frame.planes(), full_range=frame.full_range)
+                planes = np.concatenate([part.reshape(-1) for part in parts])
+                frame = replace(frame, planes_i420=planes, bt709=False)
+            return size_wh, to_limited(frame.planes(), size_wh) if frame.full_range else planes
         if frame.jpeg is not self._jpeg or self._made is None:
             self._made, self._jpeg = self._decoded(frame.jpeg), frame.jpeg
         return self._made

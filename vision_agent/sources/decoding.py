@@ -27,6 +27,7 @@ TAIL_PACKETS = 8
 """In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
+BT709 = 1  # AVCOL_SPC_BT709
 BT601, LIMITED = 5, 1  # SWS_CS_ITU601, libswscale/swscale.h; AVCOL_RANGE_MPEG
 
 
@@ -192,7 +193,7 @@ class PictureDecoder:
         return good
 
     def _frame(self, decoded: VideoFrame) -> Frame:
-        planes_i420, full_range = to_i420(decoded)
+        planes_i420, full_range, bt709 = to_i420(decoded)
         return Frame(
             width=decoded.width,
             height=decoded.height,
@@ -201,6 +202,7 @@ class PictureDecoder:
             planes_i420=planes_i420,
             rotation_deg=-round(decoded.rotation / 90) * 90 % 360,  # FFmpeg counts counterclockwise
             full_range=full_range,
+            bt709=bt709,
         )
 
     def _drop_kept(self) -> None:
@@ -208,18 +210,21 @@ class PictureDecoder:
         self._kept_bytes = 0
 
 
-def to_i420(frame: VideoFrame) -> tuple[U8, bool]:
+def to_i420(frame: VideoFrame) -> tuple[U8, bool, bool]:
     """Copy a decoded picture into I420 planes without padding.
 
     Returns:
-        The planes, as ``Frame.planes_i420`` has them, and whether they span the full range.
+        The planes, as ``Frame.planes_i420`` has them, whether they span the full range, and whether
+        they follow ITU-R BT.709. A stream that does not say so is taken for BT.601, as FFmpeg does.
     """
+    bt709 = frame.colorspace == BT709 and not frame.format.is_rgb
     full_range = frame.format.name.startswith("yuvj") or frame.color_range == FULL_RANGE
     if frame.format.is_rgb:
         full_range = False
         frame = frame.reformat(format="yuv420p", dst_colorspace=BT601, dst_color_range=LIMITED)
     elif frame.format.name not in ("yuv420p", "yuvj420p"):
         same = FULL_RANGE if full_range else LIMITED
+        # the matrix stays
         frame = frame.reformat(format="yuv420p", src_color_range=same, dst_color_range=same)
     packed, at = np.empty(i420_size(frame.width, frame.height), np.uint8), 0
     chroma_wh = ((frame.width + 1) // 2, (frame.height + 1) // 2)
@@ -229,4 +234,4 @@ def to_i420(frame: VideoFrame) -> tuple[U8, bool]:
         padded = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         packed[at : at + width * height].reshape(height, width)[:] = padded[:height, :width]
         at += width * height
-    return packed, full_range
+    return packed, full_range, bt709
