@@ -43,7 +43,14 @@ def rtsp_server(port: int, clip: Path, *login: str, codec: str = "h264") -> Iter
 async def silent_server() -> AsyncIterator[int]:
     """Accepts, and says nothing: what is left of a camera whose cable was pulled."""
     held: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        while await reader.read(65536):  # until the client has left
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
