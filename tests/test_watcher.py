@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -174,6 +175,16 @@ async def test_whatever_a_source_raises_it_is_told_and_tried_again(
     assert "a bug in somebody's source" in caplog.text  # for who has to mend it
     source.give(SMALL_WH)
     await until(lambda: watcher.problem() is None)
+
+
+async def test_a_fault_that_lasts_is_logged_with_its_reason_and_once(
+    source: ScriptedSource, watcher: Watcher, caplog: pytest.LogCaptureFixture
+) -> None:
+    for reason in ("unplugged", "unplugged", "busy"):
+        source.break_off(SourceError(f"desk: {reason}"))
+    await until(lambda: watcher.statistics.failures == 3)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert [vars(record)["reason"] for record in warnings] == ["desk: unplugged", "desk: busy"]
 
 
 async def test_demand_falls_after_the_grace_time(source: ScriptedSource, watcher: Watcher) -> None:

@@ -230,10 +230,11 @@ class Watcher:
                     self._arrived.set()
                 return
             except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
-                expected = isinstance(error, VisionAgentError)
+                expected, before = isinstance(error, VisionAgentError), self._failure
                 self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
                 self.statistics.failures += 1
                 self._arrived.set()
-                about = {"source": self.source.name}
-                logger.warning("source failed, trying again", extra=about, exc_info=not expected)
+                about = {"source": self.source.name, "reason": self._failure}
+                level = logging.DEBUG if self._failure == before else logging.WARNING
+                logger.log(level, "source failed, trying again", extra=about, exc_info=not expected)
             await asyncio.sleep(retry.next_s())
