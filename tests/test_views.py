@@ -16,6 +16,7 @@ from .test_tracks import code_in
 from .waiting import until
 
 BEFORE_S = 5000.0
+SIZE_WH = (640, 360)  # several are encoded at once, on a small machine
 
 
 async def views_of(vision: Vision) -> dict[str, View]:
@@ -29,7 +30,7 @@ async def until_seen(vision: Vision, *names: str) -> dict[str, View]:
         views = await views_of(vision)
         if set(views) == set(names) and all(code_in(view) is not None for view in views.values()):
             return views
-        assert time.monotonic() < deadline_s, views
+        assert time.monotonic() < deadline_s, [(view.line(), code_in(view)) for view in views.values()]
         await asyncio.sleep(0.05)
 
 
@@ -45,13 +46,13 @@ async def test_two_cameras_beside_each_other_are_two_views_and_each_keeps_its_na
     async with joined(server, "agent") as room, joined(server, "robot") as robot, AsyncExitStack() as front:
         vision = Vision.for_room(room, options=VisionOptions(max_wait_s=0.5))
         async with vision:
-            publication = await front.enter_async_context(publishing(robot, name="front"))
-            async with publishing(robot, name="rear", late_s=BEFORE_S):
+            publication = await front.enter_async_context(publishing(robot, name="front", size_wh=SIZE_WH))
+            async with publishing(robot, name="rear", late_s=BEFORE_S, size_wh=SIZE_WH):
                 views = await until_seen(vision, "camera of robot", "camera of robot (rear)")
                 assert is_late(views["camera of robot (rear)"]) and not is_late(views["camera of robot"])
                 await robot.local_participant.unpublish_track(publication.sid)
                 views = await until_seen(vision, "camera of robot (rear)")
-                async with publishing(robot, name="front"):
+                async with publishing(robot, name="front", size_wh=SIZE_WH):
                     views = await until_seen(vision, "camera of robot", "camera of robot (rear)")
                     assert is_late(views["camera of robot (rear)"])
 
@@ -60,8 +61,11 @@ async def test_cameras_that_are_there_before_the_agent_stay_two_views_whatever_i
     server: LocalServer,
 ) -> None:
     """In a room that subscribes by itself, at full and at no cost while nobody looks."""
-    async with joined(server, "robot") as robot, publishing(robot, name="front"):
-        async with publishing(robot, name="rear", late_s=BEFORE_S), joined(server, "agent") as room:
+    async with joined(server, "robot") as robot, publishing(robot, name="front", size_wh=SIZE_WH):
+        async with (
+            publishing(robot, name="rear", late_s=BEFORE_S, size_wh=SIZE_WH),
+            joined(server, "agent") as room,
+        ):
             for demand in ("ready", "on_demand"):
                 options = VisionOptions(demand=demand, grace_s=0.0, max_wait_s=1.0)
                 async with Vision.for_room(room, options=options) as vision:
@@ -85,8 +89,8 @@ async def test_of_two_cameras_without_names_the_one_that_is_followed_is_not_lost
     server: LocalServer,
 ) -> None:
     """Their events arrive in any order; whatever it is, the view shows one of them and goes on to."""
-    async with joined(server, "robot") as robot, publishing(robot, name=""):
-        async with publishing(robot, name=""):
+    async with joined(server, "robot") as robot, publishing(robot, name="", size_wh=SIZE_WH):
+        async with publishing(robot, name="", size_wh=SIZE_WH):
             for _ in range(3):
                 async with joined(server, "agent") as room:
                     async with Vision.for_room(room, options=VisionOptions(grace_s=0.0)) as vision:
