@@ -47,6 +47,7 @@ async def test_two_cameras_beside_each_other_are_two_views_and_each_keeps_its_na
         vision = Vision.for_room(room, options=VisionOptions(max_wait_s=0.5))
         async with vision:
             publication = await front.enter_async_context(publishing(robot, name="front", size_wh=SIZE_WH))
+            await until_seen(vision, "camera of robot")  # the first to come has the short name
             async with publishing(robot, name="rear", late_s=BEFORE_S, size_wh=SIZE_WH):
                 views = await until_seen(vision, "camera of robot", "camera of robot (rear)")
                 assert is_late(views["camera of robot (rear)"]) and not is_late(views["camera of robot"])
