@@ -12,11 +12,13 @@ import pytest
 from av.video.codeccontext import VideoCodecContext
 
 from vision_agent import Frame
+from vision_agent.demand import Demand
 from vision_agent.publish.annexb import PPS, SPS, ParameterSets, units
 from vision_agent.publish.counts import PublishCounts
 from vision_agent.publish.link import AccessUnit, Feedback, NotPassable
 from vision_agent.publish.passthrough import Passthrough
 from vision_agent.publish.thinning import Thinning
+from vision_agent.sources.clock import Arrivals
 from vision_agent.sources.decoding import to_i420
 from vision_agent.sources.reader import ReaderStatistics
 
@@ -167,6 +169,33 @@ async def test_what_can_not_pass_is_told(
     clip = write_clip(path, codec=codec, seconds=1, options=options, pixel_format=pixel_format)
     with pytest.raises(NotPassable, match=said):
         await played(clip, Recorder(), PublishCounts())
+
+
+@pytest.mark.parametrize("back_s", [0.5, 2.0, 9.0])
+def test_a_camera_whose_clock_is_set_back_passes_on(tmp_path: Path, back_s: float) -> None:
+    clip = write_clip(tmp_path / "clip.ts", seconds=3, options={**LIVE, "g": "60"})
+    recorder, arrivals, now_s = Recorder(), Arrivals(), 1000.0
+    with av.open(str(clip)) as container:
+        stream = container.streams.video[0]
+        passthrough = Passthrough(
+            stream,
+            source="camera",
+            captured_s=lambda stamp_s: arrivals.captured_s(stamp_s, now_s),
+            link=lambda: recorder,
+            opened=lambda size_wh: None,
+            counts=PublishCounts(),
+        )
+        for index, packet in enumerate(each for each in container.demux(stream) if each.size):
+            assert packet.pts is not None and packet.dts is not None and stream.time_base is not None
+            if index >= 22:
+                back = round(back_s / stream.time_base)
+                packet.pts, packet.dts = packet.pts - back, packet.dts - back
+            now_s = 1000.0 + index / 15
+            arrivals.note(passthrough.seconds(packet.pts), now_s)
+            passthrough.feed(packet, Demand.ACTIVE, now_s)
+            if not 22 <= index < 30:
+                assert now_s - recorder.units[-1].captured_s < 0.1
+    assert len(recorder.units) == 45 and seconds_shown(recorder.units) == [0] * 15 + [1] * 15 + [2] * 15
 
 
 async def test_a_turned_recording_does_not_pass(tmp_path: Path) -> None:

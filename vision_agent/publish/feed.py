@@ -61,6 +61,8 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         self._frames = 0
+        self._answered = False  # whether it could ever be opened
+        self._flowed = False  # whether it gave anything since it was opened last
         self._sign = (0, 0.0)  # packets or frames, and when their number was last another one
 
     def take(self) -> Frame | None:
@@ -85,9 +87,10 @@ class Feed:
         """Read until a recording ends.
 
         Raises:
-            SourceError: The source failed before it gave its first picture.
+            SourceError: The source could not be opened at the start.
         """
         while True:
+            self._flowed = False
             self._choose_decoder()
             self.tried_s = time.monotonic()
             try:
@@ -95,13 +98,15 @@ class Feed:
                     self._take_in(frame)
                 return
             except NotPassable as error:
-                self.why_encoded, self.route = str(error), None
+                self.why_encoded, self.route, self._answered = str(error), None, True
                 self.known.clear()
                 logger.info("pictures can't pass through", extra={"reason": self.why_encoded})
                 continue
             except VisionAgentError as error:
-                if self.route is None:
+                if not self._answered:
                     raise
+                if self._flowed:
+                    self.why_encoded = None  # it may come back as another one
                 self._counts.source_failures += 1
                 self._say(failure=str(error))
             await asyncio.sleep(self._retry.next_s())
@@ -134,6 +139,7 @@ class Feed:
 
     def _flows(self, route: str, size_wh: tuple[int, int]) -> None:
         self._retry.reset()
+        self._answered = self._flowed = True
         if self.route != route or self.failure is not None:
             self.route = route
             self.size_wh = size_wh

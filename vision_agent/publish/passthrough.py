@@ -21,12 +21,14 @@ from .annexb import ParameterSets, is_avcc, is_reference
 from .bridge import Bridge, can_bridge
 from .counts import PublishCounts
 from .link import AccessUnit, EncodedLink, NotPassable
+from .order import Order
 from .thinning import Thinning
 
 logger = logging.getLogger(__name__)
 
 PIXELS = ("yuv420p", "yuvj420p")
 """What decoders of browsers and of WebRTC take."""
+B_FRAMES = "it has B-frames, which WebRTC can't put in order"
 KEY_WAIT_S = 1.0
 """Where the next key picture is expected within this time, it is waited for, in seconds."""
 LISTEN_EVERY_S = 0.1
@@ -64,7 +66,7 @@ class Passthrough:
         if codec.name != "h264":
             raise NotPassable(f"its codec is {codec.name}")
         if codec.has_b_frames:
-            raise NotPassable("it has B-frames, which WebRTC can't put in order")
+            raise NotPassable(B_FRAMES)
         extradata = codec.extradata
         avcc = is_avcc(extradata)
         self._filter = BitStreamFilterContext("h264_mp4toannexb", stream) if avcc else None
@@ -82,7 +84,7 @@ class Passthrough:
         self._key_s: float | None = None
         self._group_s: float | None = None  # from one key picture to the next
         self._sent_key_s = self._heard_s = float("-inf")
-        self._stamp: int | None = None
+        self._order = Order()
         self.decoded = 0
         """Pictures decoded so far."""
         self.corrupt = 0
@@ -116,7 +118,8 @@ class Passthrough:
         Raises:
             NotPassable: The stream turns out to be one that WebRTC can't carry.
         """
-        self._check_order(packet)
+        if self._order.is_other(packet.pts, packet.dts, is_key=packet.is_keyframe):
+            raise NotPassable(B_FRAMES)
         if packet.is_corrupt:
             self.corrupt += 1
             self._asked = True
@@ -146,13 +149,6 @@ class Passthrough:
             reference = is_key or not self._thinning.level or is_reference(data)
             self._send(link, data, captured_s, is_key=is_key, is_reference=reference, now_s=now_s)
         return None
-
-    def _check_order(self, packet: Packet[VideoStream]) -> None:
-        stamp, before = packet.pts, self._stamp
-        if stamp is not None:
-            if before is not None and stamp < before and not packet.is_keyframe:
-                raise NotPassable("it has B-frames, which WebRTC can't put in order")
-            self._stamp = stamp
 
     def _annexb(self, packet: Packet[VideoStream]) -> bytes:
         if self._filter is None:
