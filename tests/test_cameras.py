@@ -137,6 +137,52 @@ def test_what_a_camera_can_not_do_is_said_with_what_it_can(webcam: Camera) -> No
     assert choose_format(silent, size_wh=(800, 600), fps=None, pixel_format=None) is None
 
 
+class RangeDriver(Driver):
+    """Scales to any even size and sends raw pictures, as the Raspberry Pi's own driver does."""
+
+    formats = (b"NV12", b"MJPG", b"XYZ9")
+
+    def __call__(self, fd: int, number: int, answer: bytearray) -> int:
+        (index,) = struct.unpack_from("=I", answer)
+        if number == 0xC0405602:  # VIDIOC_ENUM_FMT
+            struct.pack_into("=4s", answer, 44, self.nth(list(self.formats), index))
+        elif number == 0xC02C564A:  # VIDIOC_ENUM_FRAMESIZES
+            struct.pack_into("=I6I", answer, 8, self.nth([3], index), 32, 2592, 2, 32, 1944, 2)  # stepwise
+        elif number == 0xC034564B:  # VIDIOC_ENUM_FRAMEINTERVALS
+            struct.pack_into("=III", answer, 16, self.nth([3], index), 1, 90)  # from a 90th of a second
+        else:
+            return super().__call__(fd, number, answer)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "chosen_wh"),
+    [(None, (1920, 1080)), ((1280, 720), (1280, 720)), ((2592, 1944), (2592, 1944)), ((32, 32), (32, 32))],
+)
+def test_of_a_range_of_sizes_any_can_be_had(
+    size_wh: tuple[int, int] | None, chosen_wh: tuple[int, int]
+) -> None:
+    formats = read_formats(3, RangeDriver())
+    assert formats is not None
+    camera = Camera(path="/dev/video0", name="mmal service", formats=formats)
+    found = choose_format(camera, size_wh=size_wh, fps=30, pixel_format=None)
+    assert found is not None and (found.pixel_format, found.size_wh) == ("mjpeg", chosen_wh)
+    for size in ((1281, 720), (4000, 3000), (16, 16)):
+        with pytest.raises(SourceError, match="it can do NV12 32x32 to 2592x1944, XYZ9 32x32 to"):
+            choose_format(camera, size_wh=size, fps=None, pixel_format=None)
+
+
+def test_raw_pictures_are_taken_where_there_is_nothing_better() -> None:
+    class RawDriver(RangeDriver):
+        formats = (b"XYZ9", b"GREY", b"NV12")
+
+    formats = read_formats(3, RawDriver())
+    assert formats is not None
+    camera = Camera(path="/dev/video0", name="raw", formats=formats)
+    found = choose_format(camera, size_wh=None, fps=None, pixel_format=None)
+    assert found is not None and (found.pixel_format, found.size_wh) == ("NV12", (1920, 1080))
+
+
 def test_cameras_are_listed_in_order_even_those_that_can_not_be_asked(tmp_path: Path) -> None:
     for number in (10, 2):
         (tmp_path / "sys" / f"video{number}").mkdir(parents=True)
@@ -175,6 +221,19 @@ def test_the_choice_becomes_ffmpeg_options(device: str) -> None:
         "framerate": "15",
         "input_format": "yuyv422",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Video4Linux")
+def test_a_device_s_path_is_a_camera_whatever_its_name(tmp_path: Path, device: str) -> None:
+    by_id = tmp_path / "usb-Webcam-video-index0"
+    by_id.symlink_to("/dev/null")
+    source = open_source(f"{by_id}?size=640x480")
+    assert isinstance(source, CaptureSource) and source.input.format == "v4l2"
+    assert source.input.options["video_size"] == "640x480"
+    with pytest.raises(
+        SourceError, match=r"camera /dev/v4l/by-id/gone: no such file.*; cameras here: /dev/null"
+    ):
+        open_source("/dev/v4l/by-id/gone")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Video4Linux")

@@ -21,7 +21,7 @@ from vision_agent.frame import decode_jpeg
 from vision_agent.sources.clock import Arrivals, Pace
 from vision_agent.sources.jpeg_packet import whole_jpeg
 from vision_agent.sources.pictures import PictureSource
-from vision_agent.sources.uri import without_secrets
+from vision_agent.sources.redaction import without_secrets
 
 from .clips import second_in, write_clip
 from .waiting import until
@@ -402,11 +402,40 @@ async def test_what_is_no_video_is_named(tmp_path: Path) -> None:
         ("rtsp://me:sec@ret@cam/live", "rtsp://***@cam/live"),
         ("http://cam/video?password=secret#x", "http://cam/video"),
         ("rtsp://me:sec/ret@cam", "rtsp://***@cam"),
+        ("rtsp://me:sec?ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://me:sec#ret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://me:1#secret@cam/live", "rtsp://***@cam/live"),
+        ("rtsp:/me:secret@cam/live", "rtsp:/***@cam/live"),
+        ("RTSP:me:secret@cam/live", "RTSP:***@cam/live"),
+        ("me:secret@cam/live", "***@cam/live"),
+        ("rtsp://cam/user=me_password=secret_channel=1.sdp", "rtsp://cam/user=***"),
+        ("rtsp://cam/a/passwd=secret/live", "rtsp://cam/a/passwd=***/live"),
+        ("http://cam/video@2", "http://cam/video@2"),
         ("clip.mp4", "clip.mp4"),
+        ("me@home/clip.mp4", "me@home/clip.mp4"),
     ],
 )
 def test_secrets_are_left_out(uri: str, shown: str) -> None:
     assert without_secrets(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("rtsp:/me:secret@cam/live", "write rtsp://user:password@host/path"),
+        ("me:secret@cam/live", "write rtsp://user:password@host/path"),
+        ("rtsp://me:1#secret@cam/live", "write %23 for # and %3F for ?"),
+        ("rtsp://me:1?secret@cam/live", "write %23 for # and %3F for ?"),
+        ("rtsp://me:x?secret@cam/live", "can't be read"),
+        ("rtsp://me:x/secret@cam/live", "can't be read"),
+        ("file://me:secret@cam/live", "write file:///"),
+        ("gopher://me:secret@cam/live", "unknown kind"),
+    ],
+)
+def test_an_address_that_can_not_be_read_is_told_without_its_password(uri: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_source(uri)
+    assert said in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_a_recording_keeps_its_pace_over_gaps_rounds_and_pauses() -> None:

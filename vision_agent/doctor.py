@@ -195,7 +195,7 @@ def _formats(camera: Camera) -> str:
     """Return one word a size, by pixel format: ``mjpeg 640x480@30 1920x1080@60; yuyv 640x480@30``."""
     by_format: dict[str, list[str]] = {}
     for each in camera.formats:
-        size = f"{each.size_wh[0]}x{each.size_wh[1]}" + (f"@{each.max_fps:g}" if each.max_fps else "")
+        size = each.sizes() + (f"@{each.max_fps:g}" if each.max_fps else "")
         by_format.setdefault(each.pixel_format, []).append(size)
     return "; ".join(f"{name} {' '.join(sizes)}" for name, sizes in by_format.items())
 

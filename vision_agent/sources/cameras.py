@@ -10,7 +10,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if sys.platform == "linux":
@@ -28,6 +28,9 @@ FORMATS = ("mjpeg", "h264", "yuyv")
 """Pixel formats that can be asked for, the cheapest to look at first."""
 TO_PUBLISH = ("h264", "mjpeg", "yuyv")
 """The same, the cheapest to publish first."""
+RAW = {"NV12": "nv12", "YU12": "yuv420p", "UYVY": "uyvy422", "BGR3": "bgr24", "RGB3": "rgb24", "GREY": "gray"}
+"""What else FFmpeg reads, by the driver's four letters; taken where there is nothing better."""
+FULL_HD_WH = (1920, 1080)
 COMFORTABLE_FPS, COMFORTABLE_PIXELS = 15.0, 1920 * 1080
 
 
@@ -41,6 +44,31 @@ class CameraFormat:
     """Width and height in pixels."""
     max_fps: float
     """Most pictures per second; 0 if the driver doesn't say."""
+    smallest_wh: tuple[int, int] | None = None
+    """Where given, any size from this one up to ``size_wh`` can be had, in steps."""
+    step_wh: tuple[int, int] = (1, 1)
+    """The steps in pixels."""
+
+    def sizes(self) -> str:
+        """Return its size, or its range of sizes, in words."""
+        largest = f"{self.size_wh[0]}x{self.size_wh[1]}"
+        smallest = self.smallest_wh
+        return largest if smallest is None else f"{smallest[0]}x{smallest[1]} to {largest}"
+
+    def at(self, size_wh: tuple[int, int] | None) -> CameraFormat | None:
+        """Return it at this size, or None if it hasn't that; of a range without a size, up to full HD."""
+        if self.smallest_wh is None:
+            return self if size_wh in (None, self.size_wh) else None
+        wanted_wh = size_wh or (min(self.size_wh[0], FULL_HD_WH[0]), min(self.size_wh[1], FULL_HD_WH[1]))
+        fits = all(
+            low <= wanted <= high and (wanted - low) % max(step, 1) == 0
+            for low, wanted, high, step in zip(
+                self.smallest_wh, wanted_wh, self.size_wh, self.step_wh, strict=True
+            )
+        )
+        if fits:
+            return replace(self, size_wh=wanted_wh, smallest_wh=None)
+        return self if size_wh is None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,24 +114,23 @@ def choose_format(
     """
     if not camera.formats:
         return None
+    order = (*preferred, *RAW)
     fitting = [
-        each
+        sized
         for each in camera.formats
-        if each.pixel_format in FORMATS
+        if each.pixel_format in order
         and pixel_format in (None, each.pixel_format)
-        and size_wh in (None, each.size_wh)
         and (fps is None or not each.max_fps or each.max_fps >= fps - 0.01)
+        and (sized := each.at(size_wh)) is not None
     ]
     if not fitting:
-        can = ", ".join(
-            sorted({f"{each.pixel_format} {each.size_wh[0]}x{each.size_wh[1]}" for each in camera.formats})
-        )
+        can = ", ".join(sorted({f"{each.pixel_format} {each.sizes()}" for each in camera.formats}))
         raise SourceError(f"{camera.path}: it can't do this size, fps or format; it can do {can}")
 
     def rank(each: CameraFormat) -> tuple[bool, int, int]:
         pixels = each.size_wh[0] * each.size_wh[1]
         fits = pixels if pixels <= COMFORTABLE_PIXELS else -pixels
-        return (each.max_fps or COMFORTABLE_FPS) < COMFORTABLE_FPS, preferred.index(each.pixel_format), -fits
+        return (each.max_fps or COMFORTABLE_FPS) < COMFORTABLE_FPS, order.index(each.pixel_format), -fits
 
     return min(fitting, key=rank)
 
@@ -121,11 +148,18 @@ def read_formats(fd: int, ioctl: Ioctl) -> tuple[CameraFormat, ...] | None:
         name = code.decode("ascii", "replace").strip()
         for size in _each(fd, ENUM_FRAMESIZES, 44, ioctl, code):  # v4l2_frmsizeenum
             kind, width, height = struct.unpack_from("=III", size, 8)
-            if kind != DISCRETE:  # a range: min, max, step; its largest size is named
-                width, height = struct.unpack_from("=4xI8xI", size, 12)
-            fps = _max_fps(fd, ioctl, code + struct.pack("=II", width, height))
+            smallest_wh, step_wh = None, (1, 1)
+            if kind != DISCRETE:  # a range: of the width and of the height, the min, max and step of each
+                low_w, width, step_w, low_h, height, step_h = struct.unpack_from("=6I", size, 12)
+                smallest_wh, step_wh = (low_w, low_h), (step_w, step_h)
             formats.append(
-                CameraFormat(pixel_format=CODES.get(name, name), size_wh=(width, height), max_fps=fps)
+                CameraFormat(
+                    pixel_format=CODES.get(name, name),
+                    size_wh=(width, height),
+                    max_fps=_max_fps(fd, ioctl, code + struct.pack("=II", width, height)),
+                    smallest_wh=smallest_wh,
+                    step_wh=step_wh,
+                )
             )
             if kind != DISCRETE:
                 break

@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from ..errors import ConfigError, SourceError, check_range
-from .cameras import FORMATS, Camera, choose_format, list_cameras
+from .cameras import FORMATS, RAW, Camera, choose_format, list_cameras
 from .capture import CaptureSource
 from .csi import CsiSource
 from .input import Input, Kind
 from .pictures import SUFFIXES, PictureSource
+from .redaction import is_like_address, without_secrets
 from .testcard import TestcardSource
 
 AnySource = CaptureSource | CsiSource | PictureSource | TestcardSource
@@ -22,7 +23,7 @@ KINDS = (
     "testcard://, camera://0, csi://0, rtsp://host/path, http(s)://host/path, or the path of a video, a "
     "picture or a folder of pictures"
 )
-_FFMPEG_PIXELS = {"mjpeg": "mjpeg", "h264": "h264", "yuyv": "yuyv422"}
+_FFMPEG_PIXELS = {"mjpeg": "mjpeg", "h264": "h264", "yuyv": "yuyv422", **RAW}
 _MAX_PX = 16384
 
 
@@ -93,7 +94,9 @@ def build(uri: str, *, preferred: tuple[str, ...] = FORMATS) -> AnySource:
     scheme, separator, rest = uri.partition("://")
     scheme = scheme.lower()
     if not separator or "/" in scheme:
-        return _device(uri, preferred) if uri.startswith("/dev/video") else _path(uri)
+        if is_like_address(uri) and not Path(uri).expanduser().exists():
+            raise ConfigError(f"source {without_secrets(uri)!r}: write rtsp://user:password@host/path")
+        return _device(uri, preferred) if _is_device(uri) else _path(uri)
     if scheme == "testcard":
         return _testcard(rest)
     if scheme == "camera":
@@ -107,20 +110,6 @@ def build(uri: str, *, preferred: tuple[str, ...] = FORMATS) -> AnySource:
     if scheme in ("http", "https"):
         return _web(uri)
     raise ConfigError(f"source {without_secrets(uri)!r}: unknown kind; use {KINDS}")
-
-
-def without_secrets(uri: str) -> str:
-    """Return the URI with its user name, password and query left out."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return uri
-    authority, slash, path = re.sub(r"[?#].*", "", rest, flags=re.DOTALL).partition("/")
-    if "@" in rest.partition("/")[0] or "@" in authority:
-        authority = "***@" + authority.rpartition("@")[2]
-    elif "@" in path:  # a password with a slash in it that was not written %2F
-        authority, path = "***@" + path.rpartition("@")[2], ""
-        slash = ""
-    return f"{scheme}://{authority}{slash}{path}"
 
 
 def _testcard(rest: str) -> TestcardSource:
@@ -260,16 +249,31 @@ def _network_parts(uri: str):  # type: ignore[no-untyped-def]  # urllib's own re
         raise ConfigError(f"source {without_secrets(uri)!r}: the host or port can't be read") from error
     if not host:
         raise ConfigError(f"source {without_secrets(uri)!r}: no host; write {parts.scheme}://host/path")
+    if "@" in parts.fragment or ("@" in parts.query and not parts.path):
+        way_out = "in a user name or password write %23 for # and %3F for ?"
+        raise ConfigError(f"source {without_secrets(uri)!r}: {way_out}")
     return parts
 
 
 def _file_uri(rest: str) -> CaptureSource | PictureSource:
     host, _, path = rest.partition("/")
     if host not in ("", "localhost"):
-        raise ConfigError(f"source 'file://{rest}': write file:/// and the whole path")
+        shown = without_secrets(f"file://{rest}")
+        raise ConfigError(f"source {shown!r}: write file:/// and the whole path")
     location, query = _query(path)
     location = unquote(location)
     return _local(Path(location if re.match(r"[A-Za-z]:", location) else f"/{location}"), query)
+
+
+def _is_device(text: str) -> bool:
+    """Tell whether it is a device's path, as those in ``/dev/v4l/by-id``, which are there or will be."""
+    path = _query(text)[0]
+    if path.startswith(("/dev/video", "/dev/v4l/")):
+        return True
+    try:
+        return stat.S_ISCHR(Path(path).stat().st_mode)
+    except OSError:
+        return False
 
 
 def _path(text: str) -> CaptureSource | PictureSource:
