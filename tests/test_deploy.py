@@ -85,7 +85,9 @@ def test_the_image_is_built_of_files_that_are_there_and_runs_unprivileged() -> N
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     stages = text.split("\nFROM ")[1:]
     assert len(stages) == 3
+    left_out = (DEPLOY.parent / ".dockerignore").read_text(encoding="utf-8").splitlines()
     for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE):
+        assert not {each.rstrip("/") for each in line.split()[:-1]} & set(left_out)
         *sources, _ = line.split()
         assert all((DEPLOY.parent / source).exists() for source in sources), line
     final = stages[-1]

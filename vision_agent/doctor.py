@@ -64,9 +64,10 @@ async def diagnose(
     )
     if server.state == NOTE and binary.state == NOTE:
         what = (
-            f"no livekit-server here and none named: set {', '.join(SERVER_VARIABLES)}, or run `make server`"
+            "none here and none named: `ask` and `chat` need none; for a room "
+            f"set {', '.join(SERVER_VARIABLES)}, or run `make server`"
         )
-        server = Finding(name=server.name, state=PROBLEM, detail=what)
+        server = Finding(name=server.name, state=NOTE, detail=what)
     return [python(), packages(), settings, binary, server, answering, *cameras()]
 
 
