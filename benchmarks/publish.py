@@ -28,10 +28,10 @@ from tests.clips import write_clip
 from tests.waiting import until
 from vision_agent.bench.machine import facts
 from vision_agent.config import ServerKeys
-from vision_agent.demo.server import LocalServer
 from vision_agent.publish.access import Access
 from vision_agent.publish.publisher import Publisher
 from vision_agent.sources import open_source
+from vision_agent.testing.server import LocalServer
 
 SIZE_WH, FPS, ROOM = (1280, 720), 30, "bench"
 ROUTES = ("passthrough", "encoded")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
 
 from .servers import needs_gstreamer
 
@@ -24,7 +24,7 @@ MAY_BLOCK = {  # at the start or on the side, where no picture waits
     "vision_agent/bench/load.py": {"resident_mb"},
     "vision_agent/bench/markdown.py": {"read_report"},
     "vision_agent/bench/peers.py": {"run", "python_of", "encode_all"},
-    "vision_agent/demo/server.py": {"find_binary"},
+    "vision_agent/testing/server.py": {"find_binary"},
     "vision_agent/doctor.py": {"diagnose", "cameras", "model_of", "_config"},
     "vision_agent/models/__init__.py": {"open_model"},
     "vision_agent/publish/access.py": {"default_identity"},

@@ -13,7 +13,7 @@ from typing import Any
 import trustme
 from aiohttp import WSMsgType, web
 
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 
 PATH = r"/{any:/?}ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent"

@@ -11,9 +11,9 @@ from pathlib import Path
 from livekit import rtc
 
 from vision_agent import Frame, open_source
-from vision_agent.demo.server import LocalServer
 from vision_agent.publish.access import Access
 from vision_agent.publish.publisher import Publisher
+from vision_agent.testing.server import LocalServer
 
 from .clips import second_in
 

@@ -15,10 +15,10 @@ from livekit.agents import AgentSession
 from livekit.agents.voice.run_result import RunResult
 
 from vision_agent import Vision, VisionAgent, VisionOptions
-from vision_agent.demo.server import LocalServer
-from vision_agent.frame import Frame
+from vision_agent.imaging.frame import Frame
 from vision_agent.models.offline import OfflineLLM
 from vision_agent.sources.testcard import render
+from vision_agent.testing.server import LocalServer
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_agent import ImageError
-from vision_agent.annotate import COLOURS_RGB, Box, draw
+from vision_agent.imaging.draw import COLOURS_RGB, Box, draw
 from vision_agent.models.reading import read_codes, read_text
 from vision_agent.sources.testcard import render
 

@@ -22,10 +22,10 @@ from vision_agent.bench.result import MOST_VALUES, Figure, Result, percentile
 from vision_agent.bench.scene import pictures
 from vision_agent.bench.stage import Stages
 from vision_agent.cli import main
-from vision_agent.demo import server
 from vision_agent.errors import ConfigError
-from vision_agent.frame import Frame
-from vision_agent.image import encode_jpeg
+from vision_agent.imaging.frame import Frame
+from vision_agent.imaging.jpeg import encode_jpeg
+from vision_agent.testing import server
 
 
 def test_percentile_is_the_nearest_rank() -> None:

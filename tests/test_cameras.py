@@ -23,7 +23,7 @@ import pytest
 
 from vision_agent import ConfigError, SourceError, open_source
 from vision_agent.demand import Demand
-from vision_agent.frame import U8
+from vision_agent.imaging.frame import U8
 from vision_agent.sources import csi, uri
 from vision_agent.sources.cameras import (
     TO_PUBLISH,

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from livekit.agents import llm
 
-from vision_agent import EncodedImage, View, context
+from vision_agent import EncodedImage, View
+from vision_agent.turns import context
 
 CARD = EncodedImage(data=b"card", mime_type="image/jpeg", width=4, height=3)
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from vision_agent import ConfigError
-from vision_agent.demand import Demand, DemandLevel
+from vision_agent.demand import Demand
+from vision_agent.views.level import DemandLevel
 
 
 @pytest.mark.parametrize(

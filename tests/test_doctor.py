@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from vision_agent.demo.server import LocalServer
 from vision_agent.doctor import (
     Finding,
     cameras,
@@ -25,6 +24,7 @@ from vision_agent.doctor import (
 )
 from vision_agent.models import OfflineLLM
 from vision_agent.sources import Camera, CameraFormat
+from vision_agent.testing.server import LocalServer
 
 from .visitor import run
 

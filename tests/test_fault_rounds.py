@@ -14,11 +14,11 @@ import psutil
 import pytest
 from aiohttp import web
 
-from vision_agent.image import encode_rgb
+from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.sources.capture import CaptureSource
 from vision_agent.sources.input import Input, Kind
 from vision_agent.sources.testcard import render
-from vision_agent.watcher import Watcher
+from vision_agent.views.watcher import Watcher
 
 from .clips import write_clip
 from .servers import free_port, silent_server, web_server

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vision_agent import Frame, ImageError, encode_jpeg
-from vision_agent.frame import decode_jpeg
-from vision_agent.image import encode_rgb, fit_frame
+from vision_agent.imaging.frame import decode_jpeg
+from vision_agent.imaging.jpeg import encode_rgb, fit_frame
 from vision_agent.sources.testcard import render
 
 CARD = render(1_700_000_000.0, (1280, 720))

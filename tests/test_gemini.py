@@ -21,9 +21,9 @@ from livekit.plugins import google
 from PIL import Image
 
 from vision_agent import ConfigError, Vision, VisionAgent, VisionOptions, initial_context
-from vision_agent.demo.server import LocalServer
 from vision_agent.models import open_model
 from vision_agent.sources.testcard import render
+from vision_agent.testing.server import LocalServer
 
 from .cards import CardSource, frame_code
 from .files import FORMATS, file_of

@@ -11,11 +11,11 @@ from livekit import rtc
 from livekit.agents.utils import images
 
 from vision_agent import EncodedImage, Frame, ImageError, encode_jpeg
-from vision_agent.frame import U8, decode_jpeg
-from vision_agent.image import encode_rgb, fit_frame, fit_within
-from vision_agent.pixels import to_i420
+from vision_agent.imaging.frame import U8, decode_jpeg
+from vision_agent.imaging.jpeg import encode_rgb, fit_frame, fit_within
+from vision_agent.imaging.pixels import to_i420
+from vision_agent.imaging.scale import to_full_range
 from vision_agent.publish.planes import PlaneMaker
-from vision_agent.scale import to_full_range
 from vision_agent.sources.testcard import render
 
 PATCHES = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200), "white": (250, 250, 250)}

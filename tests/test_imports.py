@@ -8,9 +8,12 @@ from pathlib import Path
 import vision_agent
 
 ROOT = Path(vision_agent.__file__).parent
+WAY = ("imaging", "sources", "views", "turns")
+"""The picture's way: a package uses those before it, none behind it."""
 PURE = (
-    *("annotate", "counts", "demand", "errors", "frame", "image", "options", "picture", "pixels", "reach"),
-    *("sampler", "scale"),
+    *("demand", "errors", "options", "redaction"),
+    *("views/counts", "views/level", "views/reach", "views/sampler"),
+    *(f"imaging/{name}" for name in ("draw", "files", "frame", "jpeg", "pixels", "scale")),
 )
 
 
@@ -54,6 +57,15 @@ def is_used(module: str) -> bool:
             if any(alias.name not in siblings for alias in node.names):
                 return True
     return False
+
+
+def test_the_packages_follow_the_way_of_a_picture() -> None:
+    for path in ROOT.rglob("*.py"):
+        package = path.relative_to(ROOT).parts[0]
+        if package in WAY:
+            used = {name.split(".")[1] for name in imports_of(path) if name.startswith("vision_agent.")}
+            behind = {*WAY[WAY.index(package) + 1 :], "agent", "tools", "uploads", "realtime", "models"}
+            assert not used & behind, f"{path} imports {used & behind}"
 
 
 def test_the_core_is_pure() -> None:

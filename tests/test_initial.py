@@ -27,7 +27,7 @@ from vision_agent import (
     initial_context,
 )
 from vision_agent.fetch import fetch, is_public, shown
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 
 from .cards import CardSource, ListeningLLM, images_in

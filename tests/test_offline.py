@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from livekit.agents import llm
 
-from vision_agent import View, context
-from vision_agent.frame import U8
-from vision_agent.image import encode_rgb
+from vision_agent import View
+from vision_agent.imaging.frame import U8
+from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.models.offline import answer
 from vision_agent.models.reading import brightness, main_colours, read_codes, read_text
+from vision_agent.turns import context
 
 LEFT_ODD = "0001101001100100100110111101010001101100010101111011101101101110001011"
 PARITY = "LLLLLLLLGLGGLLGGLGLLGGGLLGLLGGLGGLLGLGGGLLLGLGLGLGLGGLLGGLGL"

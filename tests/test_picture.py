@@ -12,8 +12,8 @@ import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from vision_agent import ImageError
-from vision_agent.frame import decode_jpeg
-from vision_agent.picture import read_picture
+from vision_agent.imaging.files import read_picture
+from vision_agent.imaging.frame import decode_jpeg
 
 from .files import CARD, FORMATS, bomb, file_of
 
@@ -21,7 +21,7 @@ from .files import CARD, FORMATS, bomb, file_of
 MEASURE = """
 import re, sys
 from pathlib import Path
-from vision_agent.picture import read_picture
+from vision_agent.imaging.files import read_picture
 
 def peak_kb():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])

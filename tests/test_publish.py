@@ -15,10 +15,10 @@ from livekit import api
 from PIL import Image
 
 from vision_agent import open_source
-from vision_agent.demo.server import LocalServer
 from vision_agent.errors import ServerError
 from vision_agent.publish import publisher as publisher_module
 from vision_agent.publish.publisher import Publisher
+from vision_agent.testing.server import LocalServer
 
 from .clips import BASE_S, write_clip
 from .publishing import LIVE, access_to, publisher_of, viewing

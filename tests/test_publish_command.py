@@ -16,12 +16,12 @@ from livekit import api
 
 from vision_agent import ConfigError, open_source
 from vision_agent.config import Config, PublishOptions, Supervisor
-from vision_agent.demo.server import LocalServer
 from vision_agent.errors import ServerError
 from vision_agent.publish.access import Access, Refused, default_identity
 from vision_agent.publish.command import run_publish
 from vision_agent.publish.publisher import Publisher
 from vision_agent.publish.sd_notify import Notifier
+from vision_agent.testing.server import LocalServer
 
 from .clips import write_clip
 from .publishing import LIVE, ROOM, viewing

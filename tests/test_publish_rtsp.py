@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
 
 from .clips import write_clip
 from .publishing import LIVE, publisher_of, viewing

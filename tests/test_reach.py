@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vision_agent.reach import BREAK_S, LEARNED_S, SLOWEST_S, Reach
+from vision_agent.views.reach import BREAK_S, LEARNED_S, SLOWEST_S, Reach
 
 WAIT_S = 2.0
 

@@ -16,7 +16,7 @@ import pytest
 
 from vision_agent.bench.beside import beside
 from vision_agent.cli import main
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
 
 from .gemini import KEY, GeminiServer
 from .rooms import codes, joined, publishing

@@ -19,11 +19,11 @@ from livekit.agents.voice.run_result import RunResult
 from livekit.plugins import google
 
 from vision_agent import Frame, Vision, VisionAgent, VisionOptions
-from vision_agent.demo.server import LocalServer
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes, read_text
 from vision_agent.realtime import RealtimeFeed
 from vision_agent.sources.testcard import TestcardSource
+from vision_agent.testing.server import LocalServer
 
 from .cards import CardSource
 from .gemini_live import GeminiLiveServer

@@ -9,8 +9,8 @@ import time
 import pytest
 from livekit import rtc
 
-from vision_agent import context
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
+from vision_agent.turns import context
 
 from .rooms import agent_in, ask, ask_until, codes, joined, publishing
 

@@ -19,7 +19,7 @@ from livekit.agents import AgentSession
 from vision_agent import SourceError, View, Vision, VisionAgent, VisionOptions
 from vision_agent.demand import Demand
 from vision_agent.models.offline import OfflineLLM
-from vision_agent.watcher import Watcher
+from vision_agent.views.watcher import Watcher
 
 from .clips import BASE_S, second_in, write_clip
 from .rooms import ask

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vision_agent.sampler import Sampler
+from vision_agent.views.sampler import Sampler
 
 
 def taken(sampler: Sampler, *, from_s: float, to_s: float, fps: float, speaking: bool) -> list[float]:

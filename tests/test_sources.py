@@ -17,11 +17,11 @@ from PIL import Image
 
 from vision_agent import ConfigError, Frame, SourceError, encode_jpeg, open_source
 from vision_agent.demand import Demand
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
+from vision_agent.redaction import without_secrets
 from vision_agent.sources.clock import Arrivals, Pace
 from vision_agent.sources.jpeg_packet import whole_jpeg
 from vision_agent.sources.pictures import PictureSource
-from vision_agent.sources.redaction import without_secrets
 
 from .clips import second_in, write_clip
 from .waiting import until

@@ -13,8 +13,8 @@ import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
 from vision_agent import View, Vision, VisionAgent, VisionOptions
-from vision_agent.bench.scripted import Ears, SilentInput, SilentOutput, SilentTTS
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.scripted import Ears, SilentInput, SilentOutput, SilentTTS
+from vision_agent.testing.server import LocalServer
 
 from .cards import CardSource, ListeningLLM, images_in
 from .rooms import codes, joined, publishing

@@ -21,7 +21,7 @@ import pyte
 import pytest
 
 from vision_agent import ConfigError
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
 from vision_agent.terminal import FolderOutput
 

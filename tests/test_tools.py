@@ -18,12 +18,12 @@ from livekit import rtc
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, ToolError, llm
 
 from vision_agent import EncodedImage, Vision, VisionAgent, VisionOptions
-from vision_agent.context import Shown
-from vision_agent.demo.server import LocalServer
-from vision_agent.frame import decode_jpeg
-from vision_agent.image import encode_rgb
+from vision_agent.imaging.frame import decode_jpeg
+from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.models.reading import read_codes
+from vision_agent.testing.server import LocalServer
 from vision_agent.tools import MarkedBox, annotate_tool
+from vision_agent.turns.context import Shown
 
 from .cards import CardSource, ListeningLLM, images_in
 from .rooms import ask, ask_until, codes, joined, publishing

@@ -13,12 +13,12 @@ from livekit import rtc
 from livekit.agents import AgentSession
 
 from vision_agent import Vision, VisionAgent, VisionOptions
-from vision_agent.context import View
 from vision_agent.demand import Demand
-from vision_agent.demo.server import LocalServer
-from vision_agent.frame import decode_jpeg
+from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.offline import OfflineLLM
 from vision_agent.models.reading import read_codes
+from vision_agent.testing.server import LocalServer
+from vision_agent.turns.context import View
 
 from .rooms import agent_in, ask, ask_until, codes, joined, publishing
 from .waiting import until

@@ -13,8 +13,8 @@ import pytest
 from livekit.agents import AgentSession
 
 from vision_agent import EncodedImage, Vision, VisionAgent
-from vision_agent.demo.server import LocalServer
-from vision_agent.picture import read_picture
+from vision_agent.imaging.files import read_picture
+from vision_agent.testing.server import LocalServer
 from vision_agent.uploads import UploadLimits, Uploads
 
 from .cards import ListeningLLM, images_in

@@ -7,9 +7,9 @@ import time
 from contextlib import AsyncExitStack
 
 from vision_agent import Vision, VisionOptions
-from vision_agent.context import View
-from vision_agent.demo.server import LocalServer
-from vision_agent.room import KEPT_GONE
+from vision_agent.testing.server import LocalServer
+from vision_agent.turns.context import View
+from vision_agent.views.room import KEPT_GONE
 
 from .rooms import joined, publishing
 from .test_tracks import code_in

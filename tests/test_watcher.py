@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from vision_agent import Frame, SourceError, VisionOptions
-from vision_agent.demand import Demand, DemandLevel
-from vision_agent.eye import Eye
+from vision_agent.demand import Demand
+from vision_agent.views.eye import Eye
+from vision_agent.views.level import DemandLevel
+from vision_agent.views.watcher import Watcher
 from vision_agent.waiting import within
-from vision_agent.watcher import Watcher
 
 from .waiting import until
 

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from vision_agent import Frame, SourceError
 from vision_agent.demand import Demand
-from vision_agent.image import encode_rgb
+from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.sources.reader import Reader
 from vision_agent.sources.testcard import render
-from vision_agent.watcher import Watcher
+from vision_agent.views.watcher import Watcher
 
 from .clips import BASE_S, second_in, write_clip
 from .servers import web_server

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
 
 from .rooms import codes, joined, publishing
 from .visitor import QUESTION, Command, Visitor, environment, failure, running

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 import psutil
 from livekit import rtc
 
-from vision_agent.demo.server import LocalServer
+from vision_agent.testing.server import LocalServer
 
 from .waiting import until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vision_agent import Frame, FrameSource, open_source
 from vision_agent.demand import DemandAware
 from vision_agent.sources.capture import CaptureSource
-from vision_agent.watcher import Watcher
+from vision_agent.views.watcher import Watcher
 
 from .waiting import until
 

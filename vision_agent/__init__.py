@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .agent import VisionAgent
-    from .context import View
     from .errors import ConfigError, ImageError, SourceError, VisionAgentError
-    from .frame import Frame
-    from .image import EncodedImage, encode_jpeg
+    from .imaging.frame import Frame
+    from .imaging.jpeg import EncodedImage, encode_jpeg
     from .initial import initial_context
     from .options import ContextOptions, VisionOptions
     from .sources import FrameSource, open_source
-    from .vision import Vision
+    from .turns.context import View
+    from .views.vision import Vision
 
 __all__ = [
     "ConfigError",
@@ -42,17 +42,17 @@ __version__ = "0.1.0"
 _MODULES = {
     "ConfigError": "errors",
     "ContextOptions": "options",
-    "EncodedImage": "image",
-    "Frame": "frame",
+    "EncodedImage": "imaging.jpeg",
+    "Frame": "imaging.frame",
     "FrameSource": "sources",
     "ImageError": "errors",
     "SourceError": "errors",
-    "View": "context",
-    "Vision": "vision",
+    "View": "record.sighting",
+    "Vision": "views.vision",
     "VisionAgent": "agent",
     "VisionAgentError": "errors",
     "VisionOptions": "options",
-    "encode_jpeg": "image",
+    "encode_jpeg": "imaging.jpeg",
     "initial_context": "initial",
     "open_source": "sources",
 }

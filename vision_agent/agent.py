@@ -19,14 +19,14 @@ from livekit.agents import (
     llm,
 )
 
-from . import context
-from .image import EncodedImage
+from .imaging.jpeg import EncodedImage
 from .options import DEFAULT_INSTRUCTIONS
 from .output import PictureOutput, RoomOutput
 from .realtime import RealtimeFeed
 from .tools import annotate_tool
+from .turns import context
 from .uploads import UploadLimits, Uploads
-from .vision import Vision
+from .views.vision import Vision
 
 TYPING_TOPIC = "vision.typing"
 """Data packets on it, whatever is in them, say that a person begins to type."""

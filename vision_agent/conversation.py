@@ -16,13 +16,13 @@ from livekit.agents.voice.run_result import RunResult
 
 from .agent import VisionAgent
 from .config import Config
-from .context import View
 from .errors import VisionAgentError
 from .initial import initial_context
 from .models import open_model
 from .output import PictureOutput
 from .sources import FrameSource
-from .vision import Vision
+from .turns.context import View
+from .views.vision import Vision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,15 +15,15 @@ from typing import Any
 from livekit.agents import llm
 from packaging.requirements import Requirement
 
-from . import context
 from .config import CONFIG_VARIABLE, ENVIRONMENT, SERVER_VARIABLES, Config, ServerKeys, load_config
-from .demo.server import find_binary
 from .errors import VisionAgentError
-from .frame import Frame
-from .image import encode_jpeg
+from .imaging.frame import Frame
+from .imaging.jpeg import encode_jpeg
 from .models import OfflineLLM, open_model
 from .sources import Camera, list_cameras
 from .sources.testcard import code_at, render
+from .testing.server import find_binary
+from .turns import context
 from .waiting import within
 from .worker import check_server
 

@@ -12,12 +12,12 @@ from urllib.request import url2pathname
 
 from livekit.agents import llm
 
-from . import context
 from .errors import ConfigError, ImageError
 from .fetch import fetch, shown
-from .image import DEFAULT_MAX_SIDE_PX
+from .imaging.files import read_picture
+from .imaging.jpeg import DEFAULT_MAX_SIDE_PX
 from .options import ContextOptions
-from .picture import read_picture
+from .turns import context
 
 
 async def initial_context(

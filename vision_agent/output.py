@@ -10,7 +10,7 @@ from typing import Protocol
 
 from livekit import rtc
 
-from .image import EncodedImage
+from .imaging.jpeg import EncodedImage
 
 TOPIC = "agent-images"
 

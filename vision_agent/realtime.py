@@ -10,16 +10,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from livekit import rtc
 
-from .annotate import named
-from .context import Shown, View, plain
 from .demand import Demand
 from .errors import ImageError
-from .eye import Eye
-from .frame import Frame
-from .image import encode_jpeg, fit_frame
+from .imaging.draw import named
+from .imaging.frame import Frame
+from .imaging.jpeg import encode_jpeg, fit_frame
 from .options import VisionOptions
-from .sampler import Sampler
-from .vision import Vision
+from .turns.context import Shown, View, plain
+from .views.eye import Eye
+from .views.sampler import Sampler
+from .views.vision import Vision
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from prompt_toolkit.history import InMemoryHistory
 from .config import Config
 from .conversation import Answer, Conversation
 from .errors import ConfigError, VisionAgentError
-from .eye import Eye
-from .image import EncodedImage
+from .imaging.jpeg import EncodedImage
 from .signals import stop_signals
+from .views.eye import Eye
 
 REFRESH_S = 0.5
 """How often the status line is drawn anew, in seconds."""

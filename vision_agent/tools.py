@@ -13,12 +13,12 @@ from livekit import rtc
 from livekit.agents import ToolError, function_tool, llm
 from pydantic import BaseModel, Field
 
-from .annotate import Box, draw
-from .context import Shown
 from .errors import ImageError
-from .frame import decode_jpeg
-from .image import EncodedImage, encode_rgb
+from .imaging.draw import Box, draw
+from .imaging.frame import decode_jpeg
+from .imaging.jpeg import EncodedImage, encode_rgb
 from .output import PictureOutput
+from .turns.context import Shown
 
 UNITS = 1000
 """Boxes are told in thousandths of the picture's width and height, as Gemini tells them."""

@@ -14,8 +14,8 @@ from functools import partial
 from livekit import rtc
 
 from .errors import ImageError, check_range
-from .image import EncodedImage
-from .picture import read_picture
+from .imaging.files import read_picture
+from .imaging.jpeg import EncodedImage
 from .waiting import within
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from .errors import ServerError
 from .initial import initial_context
 from .models import open_model
 from .signals import stop_signals
-from .vision import Vision
+from .views.vision import Vision
 from .waiting import within
 
 REACH_TIMEOUT_S = 5.0

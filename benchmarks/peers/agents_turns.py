@@ -14,7 +14,7 @@ from livekit import rtc
 from livekit.agents import Agent, AgentSession, ConversationItemAddedEvent, llm
 from livekit.agents.voice.room_io import RoomOptions
 
-clocked, scripted = wire.load("clocked"), wire.load("scripted")
+clocked, scripted = wire.load("testing/clocked"), wire.load("testing/scripted")
 SPEAKING_S = 1.0
 
 

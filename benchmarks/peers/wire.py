@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-BENCH = Path(__file__).parents[2] / "vision_agent" / "bench"
+PACKAGE = Path(__file__).parents[2] / "vision_agent"
 
 
 def load(name: str) -> ModuleType:
-    """Return a module of ``vision_agent/bench`` without its package."""
-    known = f"bench_{name}"
+    """Return a module such as ``bench/load`` of ``vision_agent`` without its package."""
+    known = name.replace("/", "_")
     if known not in sys.modules:
-        spec = importlib.util.spec_from_file_location(known, BENCH / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(known, PACKAGE / f"{name}.py")
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[known] = module
@@ -33,7 +33,7 @@ def load(name: str) -> ModuleType:
     return sys.modules[known]
 
 
-costs, serving, stamp = load("load"), load("serving"), load("stamp")
+costs, serving, stamp = load("bench/load"), load("bench/serving"), load("bench/stamp")
 Call = Callable[[Any, dict[str, Any]], bytes]
 Encode = Callable[[Any, dict[str, Any]], Awaitable[bytes]]
 PAUSE = random.Random(4)

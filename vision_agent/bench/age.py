@@ -8,11 +8,11 @@ from typing import Any
 
 from livekit import rtc
 
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..options import VisionOptions
+from ..testing.clocked import grey
 from . import stamp
 from .cases import full_size, watching
-from .clocked import grey
 from .result import Progress, Result, percentile
 from .stage import FPS, Stages, publications
 

@@ -10,7 +10,7 @@ from livekit import rtc
 
 from ..options import VisionOptions
 from ..sources.track import APART_S
-from ..vision import Vision
+from ..views.vision import Vision
 from .stage import HD_WH, newest_width, publications, until
 
 Counter = Callable[[], int]

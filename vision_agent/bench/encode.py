@@ -13,8 +13,8 @@ import simplejpeg
 from livekit import rtc
 from livekit.agents.utils import images
 
-from ..frame import Frame, decode_jpeg
-from ..image import encode_jpeg, encode_rgb
+from ..imaging.frame import Frame, decode_jpeg
+from ..imaging.jpeg import encode_jpeg, encode_rgb
 from ..sources.testcard import render
 from .result import Progress, Result
 from .stage import Stages

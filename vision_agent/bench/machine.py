@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..demo.server import find_binary
 from ..errors import ConfigError
+from ..testing.server import find_binary
 
 _DISTRIBUTIONS = (
     "av",

@@ -12,7 +12,7 @@ from typing import Any
 from livekit import rtc
 
 from ..options import VisionOptions
-from ..vision import Vision
+from ..views.vision import Vision
 from . import serving
 from .child import started
 from .load import resident_mb

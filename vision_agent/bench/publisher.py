@@ -15,7 +15,7 @@ from typing import Any
 
 from livekit import rtc
 
-from ..frame import U8
+from ..imaging.frame import U8
 from . import stamp
 from .scene import pictures
 

@@ -12,7 +12,7 @@ from livekit import rtc
 from PIL import Image
 
 from ..options import VisionOptions
-from ..watcher import Watcher
+from ..views.watcher import Watcher
 from .cases import SMALL_PX, watching
 from .stage import HD_WH, newest_width, until
 from .talk import talking

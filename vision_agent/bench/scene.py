@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..frame import U8, Frame
+from ..imaging.frame import U8, Frame
 
 COUNT = 60
 """Pictures in a round; the last is followed by the first without a jump."""

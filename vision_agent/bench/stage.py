@@ -13,9 +13,9 @@ from typing import Any
 
 from livekit import rtc
 
-from ..demo.server import LocalServer
 from ..errors import VisionAgentError
-from ..watcher import Watcher
+from ..testing.server import LocalServer
+from ..views.watcher import Watcher
 from .child import started
 
 HD_WH, FPS = (1280, 720), 30

@@ -18,9 +18,9 @@ from livekit.agents import (
 )
 
 from ..agent import VisionAgent
-from ..vision import Vision
-from .clocked import ClockedLLM, Request
-from .scripted import Ears, SilentInput, SilentOutput, SilentTTS
+from ..testing.clocked import ClockedLLM, Request
+from ..testing.scripted import Ears, SilentInput, SilentOutput, SilentTTS
+from ..views.vision import Vision
 
 QUESTION = "What do you see?"
 SPEAKING_S = 1.0

@@ -12,8 +12,8 @@ from livekit.agents import JobExecutorType
 from ..config import Config
 from ..errors import ServerError, check_range
 from ..signals import stop_signals
+from ..testing.server import LocalServer
 from ..worker import check_agent, make_worker
-from .server import LocalServer
 from .site import HOST, Site, check_page
 
 AGENT_NAME = "vision-agent-demo"

@@ -11,7 +11,7 @@ from types import TracebackType
 from aiohttp import web
 
 from ..errors import ConfigError, ServerError
-from .server import LocalServer
+from ..testing.server import LocalServer
 
 PAGE = Path(__file__).parent / "page"
 """Where ``make page`` puts the built page."""

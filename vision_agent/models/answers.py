@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..frame import U8
+from ..imaging.frame import U8
 from . import reading
 from .question import Question
 from .request import Picture, Request

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from livekit.agents import llm
 
-from ..frame import U8
+from ..imaging.frame import U8
 from . import reading
 from .question import Question
 from .reading import Mark

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..frame import U8
+from ..imaging.frame import U8
 
 _RANGES = (  # OpenCV hue (0-179) below which a saturated pixel has the name
     (8, "red"),

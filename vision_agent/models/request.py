@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from livekit.agents import llm
 
-from ..context import DROPPED_LINE
-from ..frame import U8
+from ..imaging.frame import U8
+from ..turns.context import DROPPED_LINE
 from .question import Question
 
 VIEW = re.compile(r"\[(.+), seen \d+ ms before this question\]")

@@ -14,7 +14,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..sources.decoding import BT709
 
 CRF, KEY_EVERY_S = "23", 0.5

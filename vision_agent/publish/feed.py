@@ -11,7 +11,7 @@ from functools import partial
 from ..backoff import Backoff
 from ..demand import Demand, DemandAware
 from ..errors import VisionAgentError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..sources import FrameSource
 from ..sources.capture import CaptureSource
 from ..sources.decoding import PictureDecoder

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from ..demand import Demand
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..sources.decoding import PictureDecoder
 from .annexb import ParameterSets, is_avcc, is_reference
 from .bridge import Bridge, can_bridge

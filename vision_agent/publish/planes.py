@@ -10,8 +10,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from ..errors import ImageError
-from ..frame import U8, Frame
-from ..scale import to_bt601
+from ..imaging.frame import U8, Frame
+from ..imaging.scale import to_bt601
 from ..sources.decoding import FULL_RANGE, LIMITED, to_i420
 
 

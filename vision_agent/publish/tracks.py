@@ -8,7 +8,7 @@ from typing import cast
 
 from livekit import rtc
 
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .link import AccessUnit, Feedback
 from .planes import PlaneMaker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .cameras import Camera, CameraFormat, list_cameras
 from .testcard import TestcardSource
 from .uri import build

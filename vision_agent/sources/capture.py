@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from ..demand import Demand
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..waiting import within
 from .decoding import OpenDecoder, PictureDecoder
 from .input import Input

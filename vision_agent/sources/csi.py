@@ -19,7 +19,7 @@ import numpy as np
 
 from ..demand import Demand
 from ..errors import SourceError
-from ..frame import U8, Frame
+from ..imaging.frame import U8, Frame
 from ..waiting import either
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from ..demand import Demand
 from ..errors import ImageError
-from ..frame import U8, Frame, i420_size
+from ..imaging.frame import U8, Frame, i420_size
 from .jpeg_packet import whole_jpeg
 
 MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000

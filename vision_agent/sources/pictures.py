@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import ImageError, SourceError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .jpeg_packet import whole_jpeg
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from ..demand import Demand
 from ..errors import SourceError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .clock import MAX_LAG_S, Arrivals, Pace
 from .container import explained, is_recording, open_container
 from .decoding import OpenDecoder, PacketDecoder, PictureDecoder

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from ..errors import ConfigError
-from ..frame import U8, Frame
+from ..imaging.frame import U8, Frame
 
 WORDS = ("RIVER", "APPLE", "TIGER", "CLOUD", "STONE", "MUSIC", "LEMON", "TRAIN", "PIANO", "GLASS")
 _INK, _PAPER, _MOVER = (20, 20, 20), (236, 236, 228), (200, 40, 40)

@@ -13,7 +13,7 @@ from livekit import rtc
 
 from ..demand import Demand
 from ..errors import ImageError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from ..waiting import either
 
 logger = logging.getLogger(__name__)

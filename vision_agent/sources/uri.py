@@ -9,13 +9,13 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from ..errors import ConfigError, SourceError
+from ..redaction import is_like_address, without_secrets
 from .cameras import FORMATS, RAW, Camera, choose_format, list_cameras
 from .capture import CaptureSource
 from .csi import CsiSource
 from .input import Input, Kind
 from .parameters import Parameters
 from .pictures import SUFFIXES, PictureSource
-from .redaction import is_like_address, without_secrets
 from .testcard import TestcardSource
 
 AnySource = CaptureSource | CsiSource | PictureSource | TestcardSource

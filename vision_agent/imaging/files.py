@@ -12,8 +12,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from .errors import ImageError
-from .image import DEFAULT_MAX_SIDE_PX, EncodedImage, encode_rgb, fit_within
+from ..errors import ImageError
+from .jpeg import DEFAULT_MAX_SIDE_PX, EncodedImage, encode_rgb, fit_within
 from .pixels import U8
 from .scale import scale_down
 

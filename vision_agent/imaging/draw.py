@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .errors import ImageError
+from ..errors import ImageError
 from .frame import U8, Frame
 
 COLOURS_RGB = ((255, 90, 60), (40, 170, 255), (60, 200, 90), (255, 190, 0), (200, 90, 255), (0, 200, 200))

@@ -7,13 +7,13 @@ import logging
 import time
 from concurrent.futures import Executor
 
-from .context import View
-from .demand import DemandLevel
-from .errors import ImageError
-from .frame import Frame
-from .image import EncodedImage, encode_jpeg
-from .options import VisionOptions
-from .sources import FrameSource
+from ..errors import ImageError
+from ..imaging.frame import Frame
+from ..imaging.jpeg import EncodedImage, encode_jpeg
+from ..options import VisionOptions
+from ..sources import FrameSource
+from ..turns.context import View
+from .level import DemandLevel
 from .watcher import Watcher
 
 logger = logging.getLogger(__name__)

@@ -7,14 +7,15 @@ import logging
 import time
 from contextlib import suppress
 
-from .backoff import Backoff
+from ..backoff import Backoff
+from ..demand import Demand, DemandAware
+from ..errors import SourceError, VisionAgentError
+from ..imaging.frame import Frame
+from ..sources import FrameSource
+from ..waiting import either
 from .counts import WatcherCounts
-from .demand import Demand, DemandAware, DemandLevel
-from .errors import SourceError, VisionAgentError
-from .frame import Frame
+from .level import DemandLevel
 from .reach import Reach
-from .sources import FrameSource
-from .waiting import either
 
 logger = logging.getLogger(__name__)
 

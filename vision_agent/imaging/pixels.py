@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ImageError
+from ..errors import ImageError
 
 U8 = npt.NDArray[np.uint8]
 

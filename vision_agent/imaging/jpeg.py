@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from .errors import ImageError
+from ..errors import ImageError
 from .frame import U8, Frame, VideoFrameLike, decode_jpeg
 from .scale import scale_down, scale_down_chroma, to_bt601, to_full_range, turn
 

@@ -9,12 +9,12 @@ from types import TracebackType
 
 from livekit import rtc
 
-from .context import View
+from ..options import VisionOptions
+from ..sources import FrameSource, open_source
+from ..sources.track import TrackSource
+from ..turns.context import View
 from .eye import Eye
-from .options import VisionOptions
 from .room import RoomViews
-from .sources import FrameSource, open_source
-from .sources.track import TrackSource
 
 
 class Vision:

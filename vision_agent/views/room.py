@@ -8,8 +8,8 @@ from typing import Any
 
 from livekit import rtc
 
-from .demand import Demand
-from .sources.track import TrackSource
+from ..demand import Demand
+from ..sources.track import TrackSource
 
 _KINDS = {rtc.TrackSource.SOURCE_CAMERA: "camera", rtc.TrackSource.SOURCE_SCREENSHARE: "screen"}
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT  # an avatar is not what the user shows

@@ -13,7 +13,7 @@ from typing import Any
 
 from livekit.agents import llm
 
-from .image import EncodedImage
+from ..imaging.jpeg import EncodedImage
 
 EXTRA_KEY = "vision_agent"
 MAX_NAME_CHARS = 200

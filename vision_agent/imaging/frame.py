@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from .errors import ImageError
+from ..errors import ImageError
 from .pixels import U8 as U8
 from .pixels import i420_size as i420_size
 from .pixels import rgb_to_i420, to_i420

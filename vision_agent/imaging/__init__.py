@@ -1,0 +1,1 @@
+"""Pure pixels: frames, formats, scaling, JPEG, foreign files, drawing. No asyncio, no livekit, no clock."""

@@ -1,0 +1,1 @@
+"""Doubles for tests and benchmarks: sources, models that note what they get, scripted ears, a server."""

@@ -1,0 +1,1 @@
+"""From sightings to a request: what was seen, which request gets which, and the lines a model reads."""
