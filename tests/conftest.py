@@ -32,6 +32,13 @@ MAY_BLOCK = {  # at the start or on the side, where no picture waits
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes the fixture ``server``; what starts a livekit-server by itself has the mark in its file."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.server)
+
+
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[None]:
     """Files, sockets, locks and sleeps of the package on the event loop raise ``BlockingError``."""

@@ -29,6 +29,8 @@ class GeminiServer:
     def __init__(self) -> None:
         self.base_url = ""
         self.requests: list[dict[str, Any]] = []
+        self.failures: list[int] = []
+        """HTTP status of each of the next answers, which hold an error."""
         app = web.Application(client_max_size=100_000_000)
         app.router.add_post(r"/{version}/models/{model}:streamGenerateContent", self._generate)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -48,6 +50,10 @@ class GeminiServer:
         if request.headers.get("x-goog-api-key") != KEY:
             error = {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}
             return web.json_response({"error": error}, status=400)
+        if self.failures:
+            status = self.failures.pop(0)
+            error = {"code": status, "message": "It can't be answered.", "status": "UNAVAILABLE"}
+            return web.json_response({"error": error}, status=status)
         body = json.loads(
             await request.text(), object_hook=lambda each: {_SPELLINGS.get(k, k): v for k, v in each.items()}
         )

@@ -41,6 +41,13 @@ class Sender:
         await asyncio.gather(*(self.post(file_of("PNG"), str(n)) for n in range(count)))
         return [await self.answer() for _ in range(count)]
 
+    async def fill(self, data: bytes, count: int) -> None:
+        """Post as many as may be under way, and one too many: when it is refused, the others have arrived."""
+        for n in range(count):
+            await self.post(data, str(n))
+        answer = await self.send(b"one too many", "last", "")
+        assert answer["name"] == "last" and "too many uploads at once" in answer["reason"], answer
+
     async def begin(self, name: str) -> rtc.ByteStreamWriter:
         return await self.room.local_participant.stream_bytes(name, topic="images")
 

@@ -36,7 +36,7 @@ async def test_history_and_request_hold_the_same_picture_and_the_line_beside_it(
         assert images_in(model.requests[-1]) == images_in(session.history) != []
         user = next(m for m in model.requests[-1].messages() if m.role == "user")
         line = next(part for part in user.content if isinstance(part, str) and part.startswith("["))
-        assert line.startswith("[desk, seen ") and line.endswith(" ms before this question]")
+        assert line.startswith('[picture: "desk", seen ') and line.endswith(" ms before this question]")
         spoken = next(m for m in session.history.messages() if m.role == "user")
         assert spoken.text_content == "What colours do you see?"
 

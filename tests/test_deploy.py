@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from livekit import api
 
 from vision_agent.cli import _parser
-from vision_agent.config import SOURCE_VARIABLE
+from vision_agent.config import SOURCE_VARIABLE, TOKEN_VARIABLE, PublishOptions, WorkerOptions
 from vision_agent.errors import ConfigError, ServerError
-from vision_agent.publish.access import Refused
+from vision_agent.publish.access import CAMERA_ONLY, DEVICE, Access, Refused
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
+DOCS = Path(__file__).parents[1] / "docs"
 UNITS = ("vision-agent.service", "vision-agent-publish.service")
 
 
@@ -43,6 +48,34 @@ def test_no_source_and_so_no_password_is_on_a_command_line() -> None:
         assert _parser().parse_args(args).source is None and "SOURCE" not in " ".join(args)
     assert camera["environment"][SOURCE_VARIABLE] == "${VISION_AGENT_SOURCE:-testcard://}"
     assert camera["environment"]["LIVEKIT_API_SECRET"]
+
+
+def test_a_device_gets_a_token_made_elsewhere_with_the_rights_of_a_camera_and_no_secret() -> None:
+    guide = (DOCS / "raspberry-pi.md").read_text(encoding="utf-8")
+    making, written = re.findall(r"<<'END'\n(.*?)^END$", guide, re.DOTALL | re.MULTILINE)
+    key = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 40}
+    command = [sys.executable, "-c", making]
+    environment = {**os.environ, **key}
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    claims = api.TokenVerifier(*key.values()).verify(made.stdout.strip())
+    assert claims.video == replace(CAMERA_ONLY, room="home")
+    assert (claims.identity, claims.kind) == ("camera-door", DEVICE)
+    variables = dict(line.split("=", 1) for line in written.splitlines())
+    access = Access.choose(environment={**variables, TOKEN_VARIABLE: made.stdout.strip()})
+    assert access.ticket() == made.stdout.strip() and SOURCE_VARIABLE in variables
+    assert "SECRET" not in written
+    # with the environment of the guide, as systemd fills it in: ROOM is not set
+    unit = settings("vision-agent-publish.service")["ExecStart"].replace("${ROOM}", "").split(" ")[1:]
+    assert _parser().parse_args(unit).room == ""
+
+
+def test_the_health_checks_ask_where_the_commands_listen() -> None:
+    image = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    worker = WorkerOptions()
+    assert f"http://{worker.health_host}:{worker.health_port}/" in image and worker.health_host == "127.0.0.1"
+    camera = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]["camera"]
+    port = _parser().parse_args(["publish", "--metrics-port", camera["command"][-1]]).metrics_port
+    assert f"http://{PublishOptions().metrics_host}:{port}/health" in " ".join(camera["healthcheck"]["test"])
 
 
 def test_what_is_refused_for_good_is_not_started_again() -> None:

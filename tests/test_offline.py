@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from livekit.agents import llm
 
-from vision_agent import View
+from vision_agent import Sighting
 from vision_agent.imaging.frame import U8
 from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.models.offline import answer
 from vision_agent.models.reading import brightness, main_colours, read_codes, read_text
-from vision_agent.turns import context
+from vision_agent.turns.messages import carrier
+
+from . import seeing
+from .seeing import nothing, sighting
 
 LEFT_ODD = "0001101001100100100110111101010001101100010101111011101101101110001011"
 PARITY = "LLLLLLLLGLGGLLGGLGLLGGGLLGLLGGLGGLLGLGGGLLLGLGLGLGLGGLLGGLGL"
@@ -70,46 +73,39 @@ def with_text(*lines: str, at_x: int = 60) -> U8:
     return picture
 
 
-def seen(views: Views) -> list[View]:
+def seen(views: Views) -> list[Sighting]:
     return [
-        View(
-            name=name,
-            image=None if picture is None else encode_rgb(picture, max_side_px=768),
-            age_s=0.05,
-            problem="it is muted" if picture is None else None,
-        )
+        nothing(name) if picture is None else sighting(name, image=encode_rgb(picture, max_side_px=768))
         for name, picture in views.items()
     ]
 
 
-class Talk:
-    """A conversation as the agent keeps it: bound, decayed and rendered, answered by the built-in model."""
+class Talk(seeing.Talk):
+    """A conversation as the agent keeps it: bound, reduced and rendered, answered by the built-in model."""
 
     def __init__(self, *, can_mark: bool = False, max_images: int = 6) -> None:
-        self.chat_ctx = llm.ChatContext.empty()
+        super().__init__(max_images=max_images)
         self.can_mark = can_mark
-        self.max_images = max_images
-        self._turn = 0
 
-    def ask(self, question: str, views: Views) -> str | llm.FunctionToolCall:
-        self._turn += 1
-        message = self.chat_ctx.add_message(role="user", content=question)
-        context.bind(message, seen(views), turn=self._turn)
-        return self.reply()
+    def hear(self, question: str, views: Views) -> str | llm.FunctionToolCall:
+        self.show(*seen(views))
+        return self._replied(super().ask(question))
 
     def reply(self) -> str | llm.FunctionToolCall:
-        context.decay(self.chat_ctx.items, max_images=self.max_images)
-        reply = answer(context.render(self.chat_ctx), can_mark=self.can_mark)
+        return self._replied(self.request())
+
+    def _replied(self, request: llm.ChatContext) -> str | llm.FunctionToolCall:
+        reply = answer(request, can_mark=self.can_mark)
         if isinstance(reply, str):
-            self.chat_ctx.add_message(role="assistant", content=reply)
+            self.answer(reply)
         return reply
 
-    def send(self, picture: U8, caption: str = "") -> None:
-        self.chat_ctx.insert(context.uploaded(encode_rgb(picture, max_side_px=768), caption))
+    def post(self, picture: U8, caption: str = "") -> None:
+        self.send(encode_rgb(picture, max_side_px=768), caption)
 
 
 def ask(question: str, views: Views, *, can_mark: bool = False) -> str | llm.FunctionToolCall:
-    return Talk(can_mark=can_mark).ask(question, views)
+    return Talk(can_mark=can_mark).hear(question, views)
 
 
 def marked(reply: str | llm.FunctionToolCall) -> tuple[str | None, list[dict[str, Any]]]:
@@ -183,10 +179,10 @@ def test_brightness_is_told_in_words_and_percent(level: int, word: str) -> None:
 
 def test_what_changed_is_told_of_the_picture_before() -> None:
     talk, after = Talk(), paper()
-    assert "only one picture" in str(talk.ask("What changed?", {"desk": paper()}))
-    assert talk.ask("What changed?", {"desk": paper()}) == "Nothing changed that I can see."
+    assert "only one picture" in str(talk.hear("What changed?", {"desk": paper()}))
+    assert talk.hear("What changed?", {"desk": paper()}) == "Nothing changed that I can see."
     after[:240, :320] = (200, 30, 30)
-    assert talk.ask("What changed?", {"desk": after}) == (
+    assert talk.hear("What changed?", {"desk": after}) == (
         "Yes, about 25% of the view changed since the picture before."
     )
 
@@ -201,8 +197,8 @@ def test_two_views_of_a_first_question_are_not_compared_with_each_other() -> Non
 def test_each_view_is_compared_with_its_own_picture_before() -> None:
     talk, later = Talk(), paper((20, 20, 20))
     later[:, :320] = (200, 30, 30)
-    talk.ask("What do you see?", {CAMERA: paper(), SCREEN: paper((20, 20, 20))})
-    assert talk.ask("What changed?", {SCREEN: later, CAMERA: paper()}) == (
+    talk.hear("What do you see?", {CAMERA: paper(), SCREEN: paper((20, 20, 20))})
+    assert talk.hear("What changed?", {SCREEN: later, CAMERA: paper()}) == (
         "Screen of alice: Yes, about 50% of the view changed since the picture before. "
         "Camera of alice: Nothing changed that I can see."
     )
@@ -210,28 +206,28 @@ def test_each_view_is_compared_with_its_own_picture_before() -> None:
 
 def test_a_view_that_has_just_come_has_only_one_picture() -> None:
     talk = Talk()
-    talk.ask("What do you see?", {"desk": paper()})
-    talk.ask("What do you see?", {"desk": None})
-    reply = str(talk.ask("What changed?", {"desk": paper(), "screen": paper((20, 20, 20))}))
+    talk.hear("What do you see?", {"desk": paper()})
+    talk.hear("What do you see?", {"desk": None})
+    reply = str(talk.hear("What changed?", {"desk": paper(), "screen": paper((20, 20, 20))}))
     assert reply.startswith("Desk: Nothing changed that I can see. Screen: I have only one picture of this")
 
 
 def test_a_picture_that_was_sent_is_no_earlier_picture_of_a_view() -> None:
     talk = Talk()
-    talk.send(paper((20, 20, 20)), "desk")
-    assert "only one picture" in str(talk.ask("What changed?", {"desk": paper()}))
-    talk.send(paper((20, 20, 20)), "desk")
-    assert talk.ask("What changed?", {"desk": paper()}) == "Nothing changed that I can see."
-    talk.send(paper((20, 20, 20)))
-    assert talk.ask("What changed?", {"desk": None}) == (
-        "I can't tell what changed: no picture from desk: it is muted."
+    talk.post(paper((20, 20, 20)), "desk")
+    assert "only one picture" in str(talk.hear("What changed?", {"desk": paper()}))
+    talk.post(paper((20, 20, 20)), "desk")
+    assert talk.hear("What changed?", {"desk": paper()}) == "Nothing changed that I can see."
+    talk.post(paper((20, 20, 20)))
+    assert talk.hear("What changed?", {"desk": None}) == (
+        'I can\'t tell what changed: no picture from "desk": it is muted.'
     )
 
 
 def test_a_forgotten_picture_is_not_passed_over_in_silence() -> None:
     talk = Talk(max_images=1)
-    talk.ask("What do you see?", {"desk": paper()})
-    assert talk.ask("What changed?", {"desk": paper((20, 20, 20))}) == (
+    talk.hear("What do you see?", {"desk": paper()})
+    assert talk.hear("What changed?", {"desk": paper((20, 20, 20))}) == (
         "I have no earlier picture of this view any more, so I can't tell what changed."
     )
 
@@ -239,8 +235,8 @@ def test_a_forgotten_picture_is_not_passed_over_in_silence() -> None:
 def test_who_moved_is_not_told_but_how_much_of_the_view() -> None:
     talk, after = Talk(), paper()
     after[:, :320] = (200, 30, 30)
-    talk.ask("What do you see?", {"desk": paper()})
-    assert talk.ask("Did anyone move?", {"desk": after}) == (
+    talk.hear("What do you see?", {"desk": paper()})
+    assert talk.hear("Did anyone move?", {"desk": after}) == (
         "I can't tell that: I recognise no people, things or places. "
         "About 50% of the view changed since the picture before."
     )
@@ -295,17 +291,16 @@ def test_the_text_that_is_named_is_marked_in_the_view_that_has_it() -> None:
 )
 def test_a_picture_that_was_sent_is_marked_by_its_caption(caption: str, view: str) -> None:
     talk = Talk(can_mark=True)
-    talk.send(with_code("LEMON-3"), caption)
-    named, boxes = marked(talk.ask("Mark it.", {"desk": paper()}))
+    talk.post(with_code("LEMON-3"), caption)
+    named, boxes = marked(talk.hear("Mark it.", {"desk": paper()}))
     assert named == view and labels(boxes) == ["LEMON-3"]
-    assert named in [shown.view for shown in context.shown(talk.chat_ctx.items)]
 
 
 def test_a_picture_sent_behind_the_question_belongs_to_it() -> None:
     talk = Talk(can_mark=True)
-    message = talk.chat_ctx.add_message(role="user", content="Mark the code.")
-    context.bind(message, seen({"desk": paper()}), turn=1)
-    talk.send(with_code("LEMON-3"), "a leaf")
+    talk.show(*seen({"desk": paper()}))
+    talk.chat_ctx.add_message(role="user", content="Mark the code.")
+    talk.post(with_code("LEMON-3"), "a leaf")
     named, boxes = marked(talk.reply())
     assert named == "a leaf" and labels(boxes) == ["LEMON-3"]
 
@@ -313,26 +308,28 @@ def test_a_picture_sent_behind_the_question_belongs_to_it() -> None:
 def test_a_picture_given_at_the_start_is_marked_when_it_is_asked_for() -> None:
     talk = Talk(can_mark=True)
     picture = encode_rgb(with_code("PIANO-4"), max_side_px=768)
-    talk.chat_ctx.insert(context.given(llm.ImageContent(image=picture.data_url()), "plan.png"))
-    view, boxes = marked(talk.ask("Mark the code.", {"desk": with_code("RIVER-17")}))
+    plan = Sighting(view="plan.png", purpose="initial", image=picture)
+    talk.chat_ctx.insert(carrier([plan], kind="given"))
+    view, boxes = marked(talk.hear("Mark the code.", {"desk": with_code("RIVER-17")}))
     assert view == "desk" and labels(boxes) == ["RIVER-17"]
     question = "Mark the code in the picture given at the start."
-    view, boxes = marked(talk.ask(question, {"desk": with_code("RIVER-17")}))
+    view, boxes = marked(talk.hear(question, {"desk": with_code("RIVER-17")}))
     assert view == "plan.png" and labels(boxes) == ["PIANO-4"]
 
 
-def test_a_picture_whose_name_means_a_newer_one_is_not_marked() -> None:
+def test_of_two_pictures_of_one_name_the_right_one_is_marked_by_its_number() -> None:
     talk = Talk(can_mark=True)
-    talk.send(with_code("LEMON-3"))
-    talk.send(paper())
-    assert talk.ask("Mark the code.", {"desk": paper()}) == (
-        "I see LEMON-3, but can't mark that picture: another one has the same name. Send it alone."
-    )
+    talk.post(with_code("LEMON-3"))
+    talk.post(paper())
+    call = talk.hear("Mark the code.", {"desk": paper()})
+    assert isinstance(call, llm.FunctionToolCall)
+    arguments = json.loads(call.arguments)
+    assert arguments["picture"] == 1 and labels(arguments["boxes"]) == ["LEMON-3"]
 
 
 def test_the_mark_that_was_sent_is_told_with_its_view() -> None:
     talk = Talk(can_mark=True)
-    call = talk.ask("Mark the code.", {CAMERA: paper(), SCREEN: with_code("RIVER-17")})
+    call = talk.hear("Mark the code.", {CAMERA: paper(), SCREEN: with_code("RIVER-17")})
     assert isinstance(call, llm.FunctionToolCall)
     made = llm.FunctionCall(name="annotate", call_id=call.call_id, arguments=call.arguments)
     done = llm.FunctionCallOutput(name="annotate", call_id=call.call_id, output="sent", is_error=False)
@@ -440,18 +437,18 @@ def test_who_stands_beside_a_sign_is_not_told_but_the_sign_is_read() -> None:
 
 def test_a_view_without_a_picture_is_told_with_its_reason() -> None:
     assert ask("What do you see?", {"desk": None}) == (
-        "I can't see anything now: no picture from desk: it is muted."
+        'I can\'t see anything now: no picture from "desk": it is muted.'
     )
 
 
 def test_an_answered_question_does_not_lend_its_pictures() -> None:
     talk = Talk()
-    talk.ask("What does the code say?", {"desk": with_code("RIVER-17")})
-    assert talk.ask("What does the code say?", {"desk": paper()}) == "I see no code I can read."
+    talk.hear("What does the code say?", {"desk": with_code("RIVER-17")})
+    assert talk.hear("What does the code say?", {"desk": paper()}) == "I see no code I can read."
 
 
 def test_a_question_nobody_answered_does_not_lend_its_views() -> None:
     talk = Talk()
-    message = talk.chat_ctx.add_message(role="user", content="What does the code say?")
-    context.bind(message, seen({"desk": with_code("RIVER-17")}), turn=1)
-    assert talk.ask("What does the code say?", {"desk": with_code("APPLE-2")}) == "The code says APPLE-2."
+    talk.show(*seen({"desk": with_code("RIVER-17")}))
+    seeing.Talk.ask(talk, "What does the code say?")
+    assert talk.hear("What does the code say?", {"desk": with_code("APPLE-2")}) == "The code says APPLE-2."

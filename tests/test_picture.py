@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from vision_agent import ImageError
 from vision_agent.imaging.files import read_picture
 from vision_agent.imaging.frame import decode_jpeg
 
+from .decoders import many_scans
 from .files import CARD, FORMATS, bomb, file_of
 
 # the peak of /proc, as that of getrusage is inherited from the process that starts this one
@@ -180,6 +182,52 @@ def test_only_the_limit_that_is_set_counts() -> None:
     with pytest.raises(ImageError, match="12000x8000 pixels: at most 50000000"):
         read_picture(large)
     assert read_picture(large, max_pixels=100_000_000).width == 768
+
+
+TOO_MANY = "more than 100 scans in the JPEG: at most 100 are accepted"
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded() -> None:
+    assert read_picture(many_scans(100)).width == 700
+    with pytest.raises(ImageError, match=TOO_MANY):
+        read_picture(many_scans(101))
+    began_s = time.process_time()
+    with pytest.raises(ImageError, match=TOO_MANY):
+        read_picture(many_scans(10_000, 7000))
+    assert time.process_time() - began_s < 1  # decoding it takes minutes
+
+
+def test_scans_are_found_wherever_a_decoder_finds_them() -> None:
+    data = many_scans(101)
+    tables = data.index(b"\xff\xdb")
+    end = tables + 2 + int.from_bytes(data[tables + 2 : tables + 4], "big")
+    amid_scan = data.index(b"\xff\xda") + 20
+    for hidden in (
+        # a file of tables only, and after it the picture
+        data[:2] + data[tables:end] + b"\xff\xd9" + data,
+        # a restart or nothing, which only look like the start of a segment of 65535 bytes
+        data[:amid_scan] + b"\xff\xd3\xff\xff" + data[amid_scan:],
+        data[:amid_scan] + b"\xff\x01\xff\xff" + data[amid_scan:],
+    ):
+        with pytest.raises(ImageError, match=TOO_MANY):
+            read_picture(hidden)
+
+
+def test_what_only_looks_like_scans_does_not_count() -> None:
+    scans = b"\xff\xda\x00\x08" * 1000
+    data = file_of("JPEG", progressive=True, comment=scans)  # as of a thumbnail
+    assert np.array_equal(
+        pixels_of(data + scans), pixels_of(file_of("JPEG", progressive=True))
+    )  # as of a film
+
+
+def test_the_quality_is_the_one_that_is_asked_for() -> None:
+    sizes = [len(read_picture(file_of("PNG"), quality=quality).data) for quality in (1, 40, 80, 100)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1] / 3
+    assert read_picture(file_of("PNG")) == read_picture(file_of("PNG"), quality=80)
+    for quality in (0, 101):
+        with pytest.raises(ImageError, match=f"quality {quality}: must be from 1 to 100"):
+            read_picture(file_of("PNG"), quality=quality)
 
 
 @pytest.mark.filterwarnings("ignore")  # of what is odd in a file; outside of the tests they stop nothing

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from livekit.agents import AgentSession
 
-from vision_agent import SourceError, View, Vision, VisionAgent, VisionOptions
+from vision_agent import Sighting, SourceError, Vision, VisionAgent, VisionOptions
 from vision_agent.demand import Demand
 from vision_agent.models.offline import OfflineLLM
 from vision_agent.views.watcher import Watcher
@@ -35,10 +35,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class RecordingVision(Vision):
-    views: Sequence[View] = ()
+    views: Sequence[Sighting] = ()
 
-    async def look(self) -> list[View]:
-        self.views = await super().look()
+    async def look(self, *args: Any, **wanted: Any) -> list[Sighting]:
+        self.views = await super().look(*args, **wanted)
         return list(self.views)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from livekit.agents import AgentSession, ConversationItemAddedEvent, llm
 
-from vision_agent import View, Vision, VisionAgent, VisionOptions
+from vision_agent import Sighting, Vision, VisionAgent, VisionOptions
 from vision_agent.testing.scripted import Ears, SilentInput, SilentOutput, SilentTTS
 from vision_agent.testing.server import LocalServer
 
@@ -143,9 +143,9 @@ async def test_a_preemptive_reply_that_is_thrown_away_takes_its_old_picture_with
 class SlowVision(Vision):
     """Takes its time to look, as at the first question in a room."""
 
-    async def look(self) -> list[View]:
+    async def look(self, *args: Any, **wanted: Any) -> list[Sighting]:
         await asyncio.sleep(0.7)
-        return await super().look()
+        return await super().look(*args, **wanted)
 
 
 async def test_a_turn_that_ends_before_its_picture_came_has_one_picture_the_same_in_request_and_history() -> (

@@ -8,25 +8,28 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from livekit import rtc
-from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, ToolError, llm
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, AgentSession, RunContext, ToolError, llm
 
 from vision_agent import EncodedImage, Vision, VisionAgent, VisionOptions
 from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.imaging.jpeg import encode_rgb
 from vision_agent.models.reading import read_codes
+from vision_agent.output import RoomOutput
+from vision_agent.record.sighting import Purpose, Sighting
 from vision_agent.testing.server import LocalServer
-from vision_agent.tools import MarkedBox, annotate_tool
-from vision_agent.turns.context import Shown
+from vision_agent.tools import MarkedBox, Seen, annotate_tool
 
 from .cards import CardSource, ListeningLLM, images_in
 from .rooms import ask, ask_until, codes, joined, publishing
+from .seeing import nothing, sighting
 
 
 class KeptOutput:
@@ -68,39 +71,137 @@ async def test_a_call_the_tool_cannot_do_is_answered_and_the_session_goes_on() -
     assert output.sent == []
 
 
-def _shown(view: str, turn: int, level: int = 128) -> Shown:
+def _shown(view: str, level: int = 128, purpose: Purpose = "turn") -> Sighting:
     image = encode_rgb(np.full((90, 160, 3), level, np.uint8), max_side_px=160)
-    return Shown(view=view, data_url=image.data_url(), taken_s=1_700_000_000.0, turn=turn)
+    return sighting(view, image=image, purpose=purpose)
 
 
-async def _call(tool: llm.Tool, **arguments: str) -> str:
-    assert isinstance(tool, llm.FunctionTool)
-    boxes = [MarkedBox(label="cup", left=100, top=100, right=900, bottom=900)]
-    return await cast("Callable[..., Awaitable[str]]", tool)(boxes=boxes, **arguments)
+class Called:
+    """A tool ``annotate`` after a request that showed these."""
+
+    def __init__(self, *current: Sighting, earlier: Sequence[Sighting] = (), turn: int = 2) -> None:
+        self.output = KeptOutput()
+        seen = Seen(current=current, earlier=earlier, turn=turn, asked_by="ann")
+
+        async def what_was_seen(context: RunContext[Any]) -> Seen:
+            return seen
+
+        self._tool = cast("Callable[..., Awaitable[str]]", annotate_tool(what_was_seen, self.output))
+
+    async def __call__(self, *boxes: tuple[int, int, int, int], **chosen: Any) -> str:
+        corners = boxes or ((100, 100, 900, 900),)
+        marked = [
+            MarkedBox(label="cup", left=left, top=top, right=right, bottom=bottom)
+            for left, top, right, bottom in corners
+        ]
+        return await self._tool(context=None, boxes=marked, **chosen)
+
+    @property
+    def marked(self) -> list[str]:
+        return [attributes["view"] for _, attributes in self.output.sent]
 
 
 async def test_of_several_views_the_model_must_say_which() -> None:
-    output = KeptOutput()
-    pictures = [_shown("camera of ann", 2), _shown("screen of ann", 2), _shown("door", 1)]
-    tool = annotate_tool(lambda: pictures, output)
+    call = Called(_shown("camera of ann"), _shown("screen of ann"))
     with pytest.raises(ToolError, match=r"which view the boxes are on: 'camera of ann', 'screen of ann'$"):
-        await _call(tool)
-    with pytest.raises(ToolError, match=r"no picture of 'window': 'camera of ann', 'screen of ann', 'door'$"):
-        await _call(tool, view="window")
-    assert "screen of ann" in await _call(tool, view=" Screen of Ann")
-    assert "door" in await _call(tool, view="door")  # an older one can be named
-    assert [attributes["view"] for _, attributes in output.sent] == ["screen of ann", "door"]
+        await call()
+    with pytest.raises(ToolError, match=r"no picture of \"window\": 'camera of ann', 'screen of ann'$"):
+        await call(view="window")
+    assert "screen of ann" in await call(view=" Screen of Ann")
+    assert "camera of ann" in await call(picture=1)
+    with pytest.raises(ToolError, match="there is no picture 3 to mark"):
+        await call(picture=3)
+    assert call.marked == ["screen of ann", "camera of ann"]
+    assert call.output.sent[0][1]["asked_by"] == "ann" and call.output.sent[0][1]["turn"] == "2"
 
 
-async def test_the_only_view_of_the_turn_needs_no_name() -> None:
-    output = KeptOutput()
-    for pictures in ([_shown("desk", 2), _shown("upload", 0), _shown("door", 1)], [_shown("desk", 0)]):
-        await _call(annotate_tool(lambda p=pictures: p, output))  # type: ignore[misc]
-    assert [attributes["view"] for _, attributes in output.sent] == ["desk", "desk"]
-    with pytest.raises(ToolError, match="say which view"):  # sent behind the question
-        await _call(annotate_tool(lambda: [_shown("upload", 0), _shown("desk", 2)], output))
+async def test_what_a_view_showed_for_an_earlier_question_is_not_marked_as_if_it_were_now() -> None:
+    call = Called(nothing("desk"), earlier=[_shown("desk")])
     with pytest.raises(ToolError, match="no picture to mark"):
-        await _call(annotate_tool(lambda: [], output))
+        await call()
+    with pytest.raises(ToolError, match='there is no picture of "desk" now: it is muted'):
+        await call(view="desk")
+    with pytest.raises(ToolError, match='the picture of "door" is of an earlier question: look again'):
+        await Called(_shown("desk"), earlier=[_shown("door")])(view="door")
+    assert call.output.sent == []
+
+
+async def test_what_was_sent_or_given_earlier_can_be_marked_by_its_name() -> None:
+    earlier = [_shown("a leaf", purpose="upload"), _shown("plan.png", purpose="initial")]
+    call = Called(_shown("desk"), earlier=earlier)
+    await call()
+    await call(view="a leaf")
+    await call(view="plan.png")
+    assert call.marked == ["desk", "a leaf", "plan.png"]
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ((500, 100, 400, 900), 'box "cup": left < right must hold, but left = 500 and right = 400'),
+        ((100, 900, 400, 900), 'box "cup": top < bottom must hold, but top = 900 and bottom = 900'),
+        ((-1, 100, 400, 900), 'box "cup": left = -1, must be from 0 to 1000'),
+        ((0, 0, 400, 1001), 'box "cup": bottom = 1001, must be from 0 to 1000'),
+        ((100, 100, 101, 900), 'box "cup" is less than 2 pixels wide or high: make it larger'),
+    ],
+)
+async def test_a_box_that_can_not_be_drawn_is_explained(box: tuple[int, int, int, int], said: str) -> None:
+    call = Called(_shown("desk"))
+    with pytest.raises(ToolError, match=f"^{re.escape(said)}$"):
+        await call(box)
+    assert call.output.sent == []
+
+
+async def test_without_boxes_no_picture_is_sent() -> None:
+    output = KeptOutput()
+
+    async def what_was_seen(context: RunContext[Any]) -> Seen:
+        return Seen(current=[_shown("desk")])
+
+    tool = cast("Callable[..., Awaitable[str]]", annotate_tool(what_was_seen, output))
+    with pytest.raises(ToolError, match="there is no box: give at least one"):
+        await tool(context=None, boxes=[])
+    assert output.sent == []
+
+
+async def test_a_picture_the_ledger_let_go_can_not_be_marked() -> None:
+    gone = replace(_shown("desk"), image=None)
+    with pytest.raises(ToolError, match='the picture of "desk" is not held here'):
+        await Called(gone)()
+
+
+async def test_the_mark_is_of_the_calls_own_request_even_if_another_one_is_made_since() -> None:
+    """A request that comes while the tool runs must not change what is drawn on."""
+    source, output = CardSource(), GatedOutput()
+    async with Vision(source=source) as vision, AgentSession[Any](llm=ListeningLLM()) as session:
+        agent = VisionAgent(vision=vision, output=output)
+        await session.start(agent)
+        asked = asyncio.create_task(ask(session, "Please mark the QR code."))
+        await output.reached.wait()
+        source.moment_s += 60
+        other = llm.ChatContext.empty()
+        other.add_message(role="user", content="What is that?")
+        await agent._binder.request(other, said=[])
+        output.may_send.set()
+        await asked
+        first, second = vision.ledger.requests[0], vision.ledger.requests[1]
+        assert first.current != second.current
+    ((_, attributes),) = output.sent
+    (box,) = json.loads(attributes["boxes"])
+    assert box["label"] == "VA-1700000000" and attributes["turn"] == "1"
+
+
+class GatedOutput(KeptOutput):
+    """Sends when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.may_send = asyncio.Event(), asyncio.Event()
+
+    async def send(self, image: EncodedImage, *, name: str, attributes: Mapping[str, str]) -> None:
+        self.reached.set()
+        await self.may_send.wait()
+        await super().send(image, name=name, attributes=attributes)
 
 
 class InsistentLLM(ListeningLLM):
@@ -137,19 +238,20 @@ async def test_a_marked_picture_arrives_byte_identical_at_a_second_client(
         task.add_done_callback(tasks.discard)
 
     sent: list[bytes] = []
-    write = Path.write_bytes
 
-    def keep(path: Path, data: bytes) -> int:
-        sent.append(data)
-        return write(path, data)
+    class Noting(RoomOutput):
+        """Notes what it hands to the room."""
 
-    monkeypatch.setattr(Path, "write_bytes", keep)
+        async def send(self, image: EncodedImage, *, name: str, attributes: Mapping[str, str]) -> None:
+            sent.append(image.data)
+            await super().send(image, name=name, attributes=attributes)
+
     async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
         alice.register_byte_stream_handler("agent-images", on_picture)
         options = VisionOptions(max_wait_s=0.5)
         async with Vision.for_room(room, options=options) as vision:
             async with AgentSession[Any](llm=ListeningLLM()) as session:
-                await session.start(VisionAgent(vision=vision))
+                await session.start(VisionAgent(vision=vision, output=Noting(room)))
                 await ask_until(session, lambda answer: bool(codes(answer)))
                 answer = await ask(session, "Please mark the QR code.")
                 data, info = await asyncio.wait_for(arrived.get(), 10)

@@ -12,26 +12,25 @@ import pytest
 from livekit import rtc
 from livekit.agents import AgentSession
 
-from vision_agent import Vision, VisionAgent, VisionOptions
+from vision_agent import Sighting, Vision, VisionAgent, VisionOptions
 from vision_agent.demand import Demand
 from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.offline import OfflineLLM
 from vision_agent.models.reading import read_codes
 from vision_agent.testing.server import LocalServer
-from vision_agent.turns.context import View
 
 from .rooms import agent_in, ask, ask_until, codes, joined, publishing
 from .waiting import until
 
 
-def code_in(view: View) -> int | None:
+def code_in(view: Sighting) -> int | None:
     found = [] if view.image is None else read_codes(decode_jpeg(view.image.data))
     return int(found[0].text.removeprefix("VA-")) if found else None
 
 
 async def seen(
-    vision: Vision, good: Callable[[View], bool] = lambda view: True, within_s: float = 10
-) -> View:
+    vision: Vision, good: Callable[[Sighting], bool] = lambda view: True, within_s: float = 10
+) -> Sighting:
     """Look again until there is a good picture: events of a room take their time to arrive."""
     deadline_s = time.monotonic() + within_s
     while True:

@@ -6,9 +6,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
-from vision_agent import Vision, VisionOptions
+from vision_agent import Sighting, Vision, VisionOptions
 from vision_agent.testing.server import LocalServer
-from vision_agent.turns.context import View
 from vision_agent.views.room import KEPT_GONE
 
 from .rooms import joined, publishing
@@ -19,22 +18,22 @@ BEFORE_S = 5000.0
 SIZE_WH = (640, 360)  # several are encoded at once, on a small machine
 
 
-async def views_of(vision: Vision) -> dict[str, View]:
+async def views_of(vision: Vision) -> dict[str, Sighting]:
     return {view.name: view for view in await vision.look()}
 
 
-async def until_seen(vision: Vision, *names: str) -> dict[str, View]:
+async def until_seen(vision: Vision, *names: str) -> dict[str, Sighting]:
     """Look again until exactly these views show a code."""
     deadline_s = time.monotonic() + 15
     while True:
         views = await views_of(vision)
         if set(views) == set(names) and all(code_in(view) is not None for view in views.values()):
             return views
-        assert time.monotonic() < deadline_s, [(view.line(), code_in(view)) for view in views.values()]
+        assert time.monotonic() < deadline_s, [(view.problem, code_in(view)) for view in views.values()]
         await asyncio.sleep(0.05)
 
 
-def is_late(view: View) -> bool:
+def is_late(view: Sighting) -> bool:
     code = code_in(view)
     assert code is not None
     return abs(time.time() - code - BEFORE_S) < 5
@@ -75,7 +74,7 @@ async def test_cameras_that_are_there_before_the_agent_stay_two_views_whatever_i
                         assert len(names) == 2
 
 
-async def until_two_codes(vision: Vision) -> dict[str, View]:
+async def until_two_codes(vision: Vision) -> dict[str, Sighting]:
     deadline_s = time.monotonic() + 15
     while True:
         views = await views_of(vision)
@@ -129,3 +128,27 @@ async def test_people_who_left_are_told_of_for_a_while_and_then_forgotten(server
             async with joined(server, "guest 0") as guest, publishing(guest):
                 views = await until_seen(vision, "camera of twin of bob", "camera of guest 0")
                 assert len(views) == 2
+
+
+async def test_a_person_who_left_twice_and_is_back_is_not_forgotten_when_others_leave(
+    server: LocalServer,
+) -> None:
+    async with joined(server, "agent") as room, AsyncExitStack() as bob:
+        async with Vision.for_room(room, options=VisionOptions(max_wait_s=0.5)) as vision:
+            names = ["camera of bob"]
+            async with joined(server, "bob") as there, publishing(there, size_wh=SIZE_WH):
+                await until(lambda: [eye.source.name for eye in vision.eyes] == names)
+            await until(lambda: vision.eyes[0].source.problem == "bob left the room")
+            async with joined(server, "bob"):  # without a camera
+                await until(lambda: "bob" in room.remote_participants)
+            await until(lambda: "bob" not in room.remote_participants)
+            there = await bob.enter_async_context(joined(server, "bob"))
+            await bob.enter_async_context(publishing(there, size_wh=SIZE_WH))
+            await until_seen(vision, "camera of bob")
+            for number in range(KEPT_GONE + 1):
+                async with joined(server, f"guest {number}") as guest:
+                    async with publishing(guest, size_wh=(320, 180)):
+                        name = f"camera of guest {number}"
+                        await until(lambda n=name: n in [e.source.name for e in vision.eyes])  # type: ignore[misc]
+                await until(lambda n=number: f"guest {n}" not in room.remote_participants)  # type: ignore[misc]
+            await until_seen(vision, "camera of bob")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import psutil
 from livekit import rtc
@@ -96,29 +97,53 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A text of the agent, with the attributes of its stream."""
+
+    text: str
+    attributes: Mapping[str, str]
+    identity: str
+
+
 class Visitor:
     """Sends on ``lk.chat`` and reads the agent's answers on ``lk.transcription``."""
 
     def __init__(self, room: rtc.Room) -> None:
-        self._room = room
+        self.room = room
         self._answers: asyncio.Queue[str] = asyncio.Queue()
         self._reading: set[asyncio.Task[None]] = set()
+        self.heard: list[Heard] = []
         room.register_text_stream_handler("lk.transcription", self._on_stream)
 
-    async def agent_listens(self) -> None:
-        def listens() -> bool:
-            agents = [
-                each
-                for each in self._room.remote_participants.values()
-                if each.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-            ]
-            return any(each.attributes.get("lk.agent.state") == "listening" for each in agents)
+    @property
+    def agents(self) -> list[rtc.RemoteParticipant]:
+        kind = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        return [each for each in self.room.remote_participants.values() if each.kind == kind]
 
-        await until(listens, within_s=60)
+    async def agent_listens(self) -> None:
+        await until(
+            lambda: any(each.attributes.get("lk.agent.state") == "listening" for each in self.agents),
+            within_s=60,
+        )
 
     async def ask(self, question: str = QUESTION, within_s: float = 20) -> str:
-        await self._room.local_participant.send_text(question, topic="lk.chat")
+        await self.post(question)
         return await asyncio.wait_for(self._answers.get(), within_s)
+
+    async def post(self, question: str) -> str:
+        """Ask without waiting for the answer; gives the id of the question."""
+        info = await self.room.local_participant.send_text(question, topic="lk.chat")
+        return info.stream_id
+
+    async def answer_to(self, question_id: str, within_s: float = 20) -> Heard:
+        """Wait for what the agent says to one question: an answer, or why there is none."""
+
+        def answers() -> list[Heard]:
+            return [each for each in self.heard if each.attributes.get("vision.question") == question_id]
+
+        await until(lambda: bool(answers()), within_s=within_s)
+        return answers()[0]
 
     async def ask_until(self, good: Callable[[str], bool]) -> str:
         """Ask again until the answer is good: events of a room take their time to arrive."""
@@ -131,7 +156,9 @@ class Visitor:
 
     def _on_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:
-            self._answers.put_nowait(await reader.read_all())
+            text = await reader.read_all()
+            self.heard.append(Heard(text, dict(reader.info.attributes or {}), identity))
+            self._answers.put_nowait(text)
 
         task = asyncio.create_task(read())
         self._reading.add(task)

@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from .imaging.jpeg import EncodedImage, encode_jpeg
     from .initial import initial_context
     from .options import ContextOptions, VisionOptions
+    from .record.sighting import Sighting, View
     from .sources import FrameSource, open_source
-    from .turns.context import View
+    from .views.filters import BlurRegion, MaskRegion, PictureFilter
     from .views.vision import Vision
 
 __all__ = [
+    "BlurRegion",
     "ConfigError",
     "ContextOptions",
     "EncodedImage",
     "Frame",
     "FrameSource",
     "ImageError",
+    "MaskRegion",
+    "PictureFilter",
+    "Sighting",
     "SourceError",
     "View",
     "Vision",
@@ -40,12 +45,16 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "BlurRegion": "views.filters",
     "ConfigError": "errors",
     "ContextOptions": "options",
     "EncodedImage": "imaging.jpeg",
     "Frame": "imaging.frame",
     "FrameSource": "sources",
     "ImageError": "errors",
+    "MaskRegion": "views.filters",
+    "PictureFilter": "views.filters",
+    "Sighting": "record.sighting",
     "SourceError": "errors",
     "View": "record.sighting",
     "Vision": "views.vision",

@@ -20,8 +20,8 @@ from .errors import VisionAgentError
 from .initial import initial_context
 from .models import open_model
 from .output import PictureOutput
+from .record.sighting import Sighting
 from .sources import FrameSource
-from .turns.context import View
 from .views.vision import Vision
 
 
@@ -31,7 +31,7 @@ class Answer:
 
     text: str
     """The last thing the model said."""
-    views: Sequence[View]
+    views: Sequence[Sighting]
     """What each view showed for this question."""
     latency_ms: float
     """From the question to the end of the answer, in milliseconds."""
@@ -40,7 +40,7 @@ class Answer:
         """Return the answer as ``ask --json`` prints it."""
         images = [
             {
-                "source": view.name,
+                "source": view.view,
                 "age_ms": round((view.age_s or 0.0) * 1000, 1),
                 "width": view.image.width,
                 "height": view.image.height,
@@ -75,7 +75,7 @@ class Conversation:
         output: PictureOutput | None = None,
     ) -> None:
         self.model_name = config.agent.model
-        self.vision = _RecordingVision(source=source, options=config.vision)
+        self.vision = Vision(source=source, options=config.vision)
         self._config = config
         self._on_text = on_text
         self._output = output
@@ -87,9 +87,7 @@ class Conversation:
         config = self._config
         async with AsyncExitStack() as stack:
             model = await stack.enter_async_context(open_model(config.agent.model))
-            chat_ctx = await initial_context(
-                config.context.images, config.context, max_side_px=config.vision.max_side_px
-            )
+            chat_ctx = await initial_context(config.context.images, config.context, vision=config.vision)
             await stack.enter_async_context(self.vision)
             # a model that fails now and then ends a question, not the conversation
             connect = SessionConnectOptions(max_unrecoverable_errors=1_000_000)
@@ -122,8 +120,7 @@ class Conversation:
         """
         if self._session is None:
             raise RuntimeError("the conversation is not open: use `async with`")
-        self.vision.last = ()
-        started_s = time.perf_counter()
+        started_s, asked_s = time.perf_counter(), time.monotonic()
         result: RunResult[Any] = self._session.run(user_input=question)
         try:
             await result
@@ -134,23 +131,19 @@ class Conversation:
         said = [message.text_content for message in messages if message.role == "assistant"]
         if not said or not said[-1]:
             raise VisionAgentError(f"model {self.model_name!r} gave no answer; run again with --verbose")
-        return Answer(text=said[-1], views=self.vision.last, latency_ms=latency_ms)
+        return Answer(text=said[-1], views=self._seen(asked_s), latency_ms=latency_ms)
+
+    def _seen(self, since_s: float) -> list[Sighting]:
+        """Return what the views showed for the last question, from the record of its newest request."""
+        ledger = self.vision.ledger
+        requests = [request for request in ledger.requests if request.asked_s >= since_s]
+        seen = [ledger.get(key) for request in requests[-1:] for key in request.current]
+        return [each for each in seen if each is not None and each.purpose == "turn"]
 
 
 def _reason(error: APIError) -> str:
     text = f"{error.message}: {error.body}" if error.body else error.message
     return " ".join(text.split())[:300]
-
-
-class _RecordingVision(Vision):
-    """Remembers what the last look gave."""
-
-    last: Sequence[View] = ()
-
-    async def look(self) -> list[View]:
-        views = await super().look()
-        self.last = views
-        return views
 
 
 class _Pieces(io.TextOutput):

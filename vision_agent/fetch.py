@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import socket
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
 from .errors import SourceError
+from .redaction import without_secrets
 from .waiting import within
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -49,14 +49,7 @@ async def fetch(
     try:
         return await within(timeout_s, _fetch(url, max_bytes, max_redirects, allow_private))
     except asyncio.TimeoutError as error:
-        raise SourceError(f"{shown(url)}: not there within {timeout_s:g} s") from error
-
-
-def shown(url: str) -> str:
-    """Return an address, even one that is none, as it may be shown: no user, password, query or fragment."""
-    scheme, mark, rest = re.split(r"[?#]", re.sub(r"[\x00-\x1f\x7f]", "", url))[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+        raise SourceError(f"{without_secrets(url)}: not there within {timeout_s:g} s") from error
 
 
 def is_public(address: str) -> bool:
@@ -90,7 +83,7 @@ async def _fetch(url: str, max_bytes: int, max_redirects: int, allow_private: bo
         try:
             for _ in range(max_redirects + 1):
                 if urlsplit(url).scheme not in ("http", "https"):
-                    raise SourceError(f"{shown(url)}: only http:// and https:// are fetched")
+                    raise SourceError(f"{without_secrets(url)}: only http:// and https:// are fetched")
                 async with session.get(url, allow_redirects=False) as response:
                     if response.status in _REDIRECTS and "Location" in response.headers:
                         url = urljoin(url, response.headers["Location"])
@@ -99,27 +92,31 @@ async def _fetch(url: str, max_bytes: int, max_redirects: int, allow_private: bo
         except (aiohttp.ClientError, ValueError) as error:
             if refused:
                 reason = f"{refused[-1]} is not a public address; set allow_private = true to fetch from it"
-                raise SourceError(f"{shown(url)}: {reason}") from error
-            raise SourceError(f"{shown(url)}: {_reason(error)}") from error
-    raise SourceError(f"{shown(url)}: more than {max_redirects} redirects")
+                raise SourceError(f"{without_secrets(url)}: {reason}") from error
+            raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from None  # its text has the query
+    raise SourceError(f"{without_secrets(url)}: more than {max_redirects} redirects")
 
 
 async def _body(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> bytes:
     if response.status != 200:
-        raise SourceError(f"{shown(url)}: the server answered {response.status}")
+        raise SourceError(f"{without_secrets(url)}: the server answered {response.status}")
     if (response.content_length or 0) > max_bytes:
-        raise SourceError(f"{shown(url)}: {response.content_length} bytes, at most {max_bytes} are accepted")
+        raise SourceError(
+            f"{without_secrets(url)}: {response.content_length} bytes, at most {max_bytes} are accepted"
+        )
     data = bytearray()
     async for chunk in response.content.iter_chunked(65536):
         data += chunk
         if len(data) > max_bytes:
-            raise SourceError(f"{shown(url)}: more than {max_bytes} bytes")
+            raise SourceError(f"{without_secrets(url)}: more than {max_bytes} bytes")
     return bytes(data)
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or "can't connect"
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "it answers, but not as a web server"  # the error's own text holds the whole address
+    if isinstance(error, ValueError):  # also what aiohttp raises for an address it can't read
         return "not an address"
     return (str(error).splitlines() or ["the connection broke off"])[0]

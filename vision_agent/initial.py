@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -13,18 +13,20 @@ from urllib.request import url2pathname
 from livekit.agents import llm
 
 from .errors import ConfigError, ImageError
-from .fetch import fetch, shown
+from .fetch import fetch
 from .imaging.files import read_picture
-from .imaging.jpeg import DEFAULT_MAX_SIDE_PX
-from .options import ContextOptions
-from .turns import context
+from .options import ContextOptions, VisionOptions
+from .record.sighting import Sighting
+from .redaction import without_secrets
+from .turns.messages import carrier
 
 
 async def initial_context(
     images: Sequence[str | Path],
     options: ContextOptions | None = None,
     *,
-    max_side_px: int = DEFAULT_MAX_SIDE_PX,
+    max_side_px: int | None = None,
+    vision: VisionOptions | None = None,
 ) -> llm.ChatContext:
     """Make the chat context an agent starts with: one user message a picture, with its line.
 
@@ -35,23 +37,26 @@ async def initial_context(
     Args:
         images: Paths and ``http(s)://`` addresses, in the order the model gets them.
         options: Whether and within which limits addresses are fetched; ``options.images`` is not used.
-        max_side_px: Longest side of an inlined picture, in pixels; never scaled up.
+        max_side_px: Longest side of an inlined picture, in pixels, instead of that of ``vision``.
+        vision: Size, quality and ``inference_detail`` of the pictures, as those of the views have.
 
     Raises:
         ConfigError: A file can't be read, or the address is of an unknown kind.
         SourceError: An address can't be fetched within the limits.
         ImageError: What was read is no accepted picture.
     """
-    options = options or ContextOptions()
+    options, vision = options or ContextOptions(), vision or VisionOptions()
+    if max_side_px is not None:
+        vision = replace(vision, max_side_px=max_side_px)
     # one after the other: one decoded picture in memory at a time, and the first bad one ends it all
-    return llm.ChatContext([await _message(each, options, max_side_px) for each in images])
+    return llm.ChatContext([await _message(each, options, vision) for each in images])
 
 
-async def _message(image: str | Path, options: ContextOptions, max_side_px: int) -> llm.ChatMessage:
+async def _message(image: str | Path, options: ContextOptions, vision: VisionOptions) -> llm.ChatMessage:
     where = _where(image)
     if isinstance(where, Path):
         data = await asyncio.to_thread(_read_file, where, options.max_bytes)
-        return await _inlined(data, where.name, str(where), options, max_side_px)
+        return await _inlined(data, where.name, str(where), options, vision)
     url = where
     if options.fetch:
         data = await fetch(
@@ -61,10 +66,9 @@ async def _message(image: str | Path, options: ContextOptions, max_side_px: int)
             max_redirects=options.max_redirects,
             allow_private=options.allow_private,
         )
-        return await _inlined(data, shown(url), shown(url), options, max_side_px)
-    mime_type, _ = mimetypes.guess_type(urlsplit(url).path)
-    is_image = mime_type is not None and mime_type.startswith("image/")
-    return context.given(llm.ImageContent(image=url, mime_type=mime_type if is_image else None), shown(url))
+        return await _inlined(data, without_secrets(url), without_secrets(url), options, vision)
+    sighting = Sighting(view=without_secrets(url), purpose="initial", address=url, chosen="given")
+    return carrier([sighting], kind="given", detail=vision.inference_detail)
 
 
 def _where(image: str | Path) -> Path | str:
@@ -80,20 +84,25 @@ def _where(image: str | Path) -> Path | str:
             return text
     # the port is none, or a bracket is not closed; its text may hold the password
     except ValueError:
-        raise ConfigError(f"picture {shown(text)!r}: not a valid address") from None
-    raise ConfigError(f"picture {shown(text)!r}: must be a file or an http(s):// address")
+        raise ConfigError(f"picture {without_secrets(text)!r}: not a valid address") from None
+    raise ConfigError(f"picture {without_secrets(text)!r}: must be a file or an http(s):// address")
 
 
 async def _inlined(
-    data: bytes, name: str, where: str, options: ContextOptions, max_side_px: int
+    data: bytes, name: str, where: str, options: ContextOptions, vision: VisionOptions
 ) -> llm.ChatMessage:
     try:
         picture = await asyncio.to_thread(
-            read_picture, data, max_side_px=max_side_px, max_pixels=options.max_pixels
+            read_picture,
+            data,
+            max_side_px=vision.max_side_px,
+            max_pixels=options.max_pixels,
+            quality=vision.quality,
         )
     except ImageError as error:
         raise ImageError(f"picture {where}: {error}") from error
-    return context.given(llm.ImageContent(image=picture.data_url(), mime_type=picture.mime_type), name)
+    sighting = Sighting(view=name, purpose="initial", image=picture, chosen="given")
+    return carrier([sighting], kind="given", detail=vision.inference_detail)
 
 
 def _read_file(path: Path, max_bytes: int) -> bytes:

@@ -29,7 +29,11 @@ class VisionOptions:
     quality: int = 80
     """JPEG quality, 1-100."""
     max_images: int = 3
-    """Turn pictures kept in the chat context."""
+    """Pictures in a request, those given at the start apart. A turn's own pictures all go out, even if they
+    are more; what is left is for the newest of earlier turns. At 1, for models that take one picture a
+    request, there is never a second one: what was sent goes before what the camera shows."""
+    max_held_bytes: int = 32_000_000
+    """Most bytes of pictures that are held in memory, beside the messages themselves."""
     inference_detail: str = "auto"
     """What the provider is told: low, high or auto."""
     speaking_fps: float = 1.0
@@ -47,13 +51,14 @@ class VisionOptions:
         Raises:
             ConfigError: Names the setting, the value and the way out.
         """
-        check_range("max_age_s", self.max_age_s, 0, 60, "seconds")
+        check_range("max_age_s", self.max_age_s, 0.01, 60, "seconds")  # at 0 no picture is ever new enough
         check_range("max_wait_s", self.max_wait_s, 0, 60, "seconds")
         check_range("speaking_fps", self.speaking_fps, 0, 60, "frames per second")
         check_range("silent_fps", self.silent_fps, 0, 60, "frames per second")
         check_range("grace_s", self.grace_s, 0, 3600, "seconds")
         check_range("max_side_px", self.max_side_px, 16, 8192, "pixels")
         check_range("quality", self.quality, 1, 100)
+        check_range("max_held_bytes", self.max_held_bytes, 1_000_000, 10_000_000_000, "bytes")
         check_range("max_images", self.max_images, 1, 100, "pictures")
         if self.demand not in POLICIES:
             raise ConfigError(f"demand = {self.demand!r}: must be always, ready or on_demand")

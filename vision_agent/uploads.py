@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from livekit import rtc
 
+from .decoding.decoder import IDLE_S, Decoder
+from .decoding.messages import DecodeOptions
+from .decoding.turns import Turns
 from .errors import ImageError, check_range
-from .imaging.files import read_picture
-from .imaging.jpeg import EncodedImage
-from .waiting import within
+from .imaging.jpeg import DEFAULT_MAX_SIDE_PX, DEFAULT_QUALITY, EncodedImage
+from .waiting import ended, within
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +25,16 @@ TOPIC = "images"
 RESULT_TOPIC = "images.result"
 """Text stream back to the sender: JSON ``{"stream_id", "name", "accepted", "reason"}``."""
 CAPTION_ATTRIBUTE = "caption"
+MAX_CAPTION_CHARS = 1000
+"""Most that is kept of a caption."""
+ANSWERS_S = 1.0
+"""Longest time the last answers may take when the agent leaves, in seconds."""
+LEAVING = "the agent left before it had taken it in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLimits:
-    """What is accepted from one participant."""
+    """What is accepted, and at which cost at most."""
 
     max_bytes: int = 10_000_000
     """Most bytes of a file, declared or received."""
@@ -37,7 +43,11 @@ class UploadLimits:
     timeout_s: float = 30.0
     """Longest time a file may take to arrive, in seconds."""
     max_in_flight: int = 4
-    """Most files that may be under way at once: arriving, or waiting to be decoded."""
+    """Most files of one participant that may be under way at once: arriving, or waiting to be decoded."""
+    max_in_flight_total: int = 16
+    """Most files of all participants together that may be under way at once."""
+    max_decode_s: float = 10.0
+    """Most CPU time that may be spent on decoding one file, in seconds."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -49,35 +59,87 @@ class UploadLimits:
         check_range("max_pixels", self.max_pixels, 1_000, 1_000_000_000, "pixels")
         check_range("timeout_s", self.timeout_s, 0.1, 3600, "seconds")
         check_range("max_in_flight", self.max_in_flight, 1, 100, "files")
+        check_range("max_in_flight_total", self.max_in_flight_total, 1, 1000, "files")
+        check_range("max_decode_s", self.max_decode_s, 0.1, 3600, "seconds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadStatistics:
+    """What became of the files people sent."""
+
+    received: int = 0
+    """Files that were begun."""
+    accepted: int = 0
+    """Files that became a picture."""
+    refused: int = 0
+    """Files that were answered with a reason."""
+    killed: int = 0
+    """Files that the decoder process ended with: at a limit, because the sender left, or by itself."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Upload:
+    """One file that somebody sends."""
+
+    reader: rtc.ByteStreamReader
+    identity: str
+    in_flight: bool = False
 
 
 class Uploads:
     """Receives pictures from a room.
 
+    Files arrive side by side. One at a time is decoded, in a process of its own: the senders take
+    turns, so that nobody waits for more than one file of each other sender.
+
     Args:
         room: The room.
-        accept: Called with each good picture and its caption, one at a time.
+        accept: Called with each good picture, its caption and the sender's identity, one at a time. It
+            may raise ``ImageError``: its text is the sender's answer.
         limits: What is accepted.
         max_side_px: Longest side of an accepted picture, in pixels.
+        quality: JPEG quality of an accepted picture, 1-100.
+        may_send: Says by identity who may send; None: everybody may.
+        decoder_idle_s: How long the decoder process is kept for the next picture, in seconds.
     """
 
     def __init__(
         self,
         room: rtc.Room,
         *,
-        accept: Callable[[EncodedImage, str], Awaitable[None]],
+        accept: Callable[[EncodedImage, str, str], Awaitable[None]],
         limits: UploadLimits | None = None,
-        max_side_px: int = 768,
+        max_side_px: int = DEFAULT_MAX_SIDE_PX,
+        quality: int = DEFAULT_QUALITY,
+        may_send: Callable[[str], bool] | None = None,
+        decoder_idle_s: float = IDLE_S,
     ) -> None:
         self._room = room
         self._accept = accept
         self._limits = limits or UploadLimits()
-        self._max_side_px = max_side_px
-        self._in_flight: dict[rtc.ByteStreamReader, str] = {}
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._may_send = may_send
+        self._closed = False
+        self._received = self._accepted = self._refused = 0
+        self._uploads: dict[asyncio.Task[None], _Upload] = {}
         self._handing_over = asyncio.Lock()
-        # One thread: a picture is decoded when the one before it is, even if nobody waits for that any more.
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="upload decoder")
+        self._turns = Turns()
+        options = DecodeOptions(
+            max_side_px=max_side_px,
+            max_pixels=self._limits.max_pixels,
+            quality=quality,
+            max_cpu_s=self._limits.max_decode_s,
+        )
+        self._decoder = Decoder(options, idle_s=decoder_idle_s)
+
+    @property
+    def statistics(self) -> UploadStatistics:
+        """What became of the files until now."""
+        return UploadStatistics(
+            received=self._received,
+            accepted=self._accepted,
+            refused=self._refused,
+            killed=self._decoder.killed,
+        )
 
     def start(self) -> None:
         """Begin to receive."""
@@ -85,63 +147,81 @@ class Uploads:
         self._room.on("participant_disconnected", self._on_left)
 
     async def aclose(self) -> None:
-        """Stop receiving, end what is under way; may be called twice."""
+        """Stop receiving; end and answer what is under way; may be called twice."""
+        self._closed = True
         self._room.unregister_byte_stream_handler(TOPIC)
         self._room.off("participant_disconnected", self._on_left)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._decoder.shutdown, cancel_futures=True)  # waits for a decode that runs
+        in_flight = {task: upload for task, upload in self._uploads.items() if upload.in_flight}
+        await ended(*in_flight)
+        await self._decoder.aclose()
+        for task, upload in in_flight.items():
+            if task.cancelled():
+                self._begin(self._answer(upload, LEAVING), upload)
+        if self._uploads:
+            await asyncio.wait(self._uploads, timeout=ANSWERS_S)
+        await ended(*self._uploads)
 
     def _on_stream(self, reader: rtc.ByteStreamReader, identity: str) -> None:
-        refused = list(self._in_flight.values()).count(identity) >= self._limits.max_in_flight
-        if not refused:
-            self._in_flight[reader] = identity
-        task = asyncio.create_task(self._handle(reader, identity, refused), name=f"upload of {identity}")
-        self._tasks[task] = identity
-        task.add_done_callback(partial(self._ended, reader))
+        self._received += 1
+        upload = _Upload(reader=reader, identity=identity)
+        self._begin(self._handle(upload), upload)
 
-    def _ended(self, reader: rtc.ByteStreamReader, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        self._let_go(reader)  # a task that is cancelled before it begins has not done it
+    def _begin(self, work: Coroutine[Any, Any, None], upload: _Upload) -> None:
+        task = asyncio.create_task(work, name=f"upload of {upload.identity}")
+        self._uploads[task] = upload
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._uploads.pop(task).reader.close()  # also if the task was cancelled before it began
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("an upload could not be answered", exc_info=error)
 
-    def _let_go(self, reader: rtc.ByteStreamReader) -> None:
-        reader.close()
-        self._in_flight.pop(reader, None)
-
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
-        for task, identity in list(self._tasks.items()):
-            if identity == participant.identity:
+        for task, upload in list(self._uploads.items()):
+            if upload.identity == participant.identity:
                 task.cancel()
 
-    async def _handle(self, reader: rtc.ByteStreamReader, identity: str, refused: bool) -> None:
+    async def _handle(self, upload: _Upload) -> None:
         reason = None
         try:
-            if refused:
-                raise ImageError(f"too many uploads at once: at most {self._limits.max_in_flight}")
-            await self._take(reader)
+            self._admit(upload)
+            await self._take(upload)
         except ImageError as error:
             reason = str(error)
         except Exception as error:  # whatever it is, the sender is not left waiting
             logger.error("an upload failed", exc_info=error)
             reason = "the agent could not take it in; its log says why"
         finally:
-            self._let_go(reader)  # before the answer: who has it may send the next one
-        await self._answer(reader.info, identity, reason)
+            upload.in_flight = False  # before the answer: who has it may send the next one
+            upload.reader.close()
+        await self._answer(upload, reason)
 
-    async def _take(self, reader: rtc.ByteStreamReader) -> None:
+    def _admit(self, upload: _Upload) -> None:
+        if self._closed:
+            raise ImageError(LEAVING)
+        if self._may_send is not None and not self._may_send(upload.identity):
+            raise ImageError("you may not send pictures to this agent")
+        most, most_total = self._limits.max_in_flight, self._limits.max_in_flight_total
+        in_flight = [each.identity for each in self._uploads.values() if each.in_flight]
+        if in_flight.count(upload.identity) >= most:
+            raise ImageError(f"too many uploads at once: at most {most} from one participant")
+        if len(in_flight) >= most_total:
+            raise ImageError(f"too many uploads at once: at most {most_total} from all participants together")
+        upload.in_flight = True
+
+    async def _take(self, upload: _Upload) -> None:
+        reader, identity = upload.reader, upload.identity
         try:
             data = await within(self._limits.timeout_s, self._read(reader))
         except asyncio.TimeoutError as error:
             raise ImageError(f"it did not arrive within {self._limits.timeout_s:g} s") from error
         except rtc.StreamError as error:
             raise ImageError("the stream broke off") from error
-        read = partial(read_picture, data, max_side_px=self._max_side_px, max_pixels=self._limits.max_pixels)
-        image = await asyncio.get_running_loop().run_in_executor(self._decoder, read)
+        async with self._turns.turn(identity):
+            image = await self._decoder.decode(data)
+        caption = (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, "")[:MAX_CAPTION_CHARS]
         async with self._handing_over:
-            await self._accept(image, (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, ""))
+            await self._accept(image, caption, identity)
 
     async def _read(self, reader: rtc.ByteStreamReader) -> bytes:
         limit = self._limits.max_bytes
@@ -154,12 +234,15 @@ class Uploads:
                 raise ImageError(f"more than {limit} bytes received: at most {limit} are accepted")
         return bytes(data)
 
-    async def _answer(self, info: rtc.ByteStreamInfo, identity: str, reason: str | None) -> None:
-        logger.info("upload answered", extra={"accepted": reason is None})
-        result = {"stream_id": info.stream_id, "name": info.name, "accepted": reason is None}
+    async def _answer(self, upload: _Upload, reason: str | None) -> None:
+        accepted, info = reason is None, upload.reader.info
+        self._accepted += accepted
+        self._refused += not accepted
+        logger.info("upload answered", extra={"accepted": accepted})
+        result = {"stream_id": info.stream_id, "name": info.name, "accepted": accepted}
         if reason is not None:
             result["reason"] = reason
         with suppress(ConnectionError):  # the sender or the room is gone: nobody is left to tell
             await self._room.local_participant.send_text(
-                json.dumps(result), topic=RESULT_TOPIC, destination_identities=[identity]
+                json.dumps(result), topic=RESULT_TOPIC, destination_identities=[upload.identity]
             )

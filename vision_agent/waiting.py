@@ -1,4 +1,7 @@
-"""Waiting with a limit. Before Python 3.12 ``asyncio.wait_for`` may swallow a cancellation; these don't."""
+"""Waiting, with a limit or for the end of a task, that never swallows a cancellation.
+
+Before Python 3.12 ``asyncio.wait_for`` may do so.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,18 @@ async def within(timeout_s: float, coroutine: Coroutine[Any, Any, Result]) -> Re
             task.cancel()
             await asyncio.wait({task})
     return task.result()
+
+
+async def ended(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel tasks and wait until they have ended; whoever waits can be cancelled in turn.
+
+    A task's own error is its owner's to log: it is not raised here.
+    """
+    left = {task for task in tasks if task is not None}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 async def either(*events: asyncio.Event, timeout_s: float | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import cv2
 import numpy as np
@@ -13,21 +14,31 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from ..errors import ImageError
-from .jpeg import DEFAULT_MAX_SIDE_PX, EncodedImage, encode_rgb, fit_within
+from .jpeg import DEFAULT_MAX_SIDE_PX, DEFAULT_QUALITY, EncodedImage, encode_rgb, fit_within
 from .pixels import U8
 from .scale import scale_down
 
 STRIP_PIXELS = 250_000
 """About how many pixels at a time are brought to RGB: what a picture costs beside its decoded bytes."""
+MAX_SCANS = 100
+"""Most scans of a JPEG: progressive ones have about ten, and each costs a pass over all pixels."""
+# with a length after it or unknown, or the end: no stuffed zero, restart or start, which have none
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd9-\xfe]")
+_SOF0, _EOI, _SOS = 0xC0, 0xD9, 0xDA
 
 
 def read_picture(
-    data: bytes, *, max_side_px: int = DEFAULT_MAX_SIDE_PX, max_pixels: int = 50_000_000
+    data: bytes,
+    *,
+    max_side_px: int = DEFAULT_MAX_SIDE_PX,
+    max_pixels: int = 50_000_000,
+    quality: int = DEFAULT_QUALITY,
 ) -> EncodedImage:
     """Read a picture file whose sender is not trusted.
 
-    The type is found from the bytes. The size is checked before a pixel is decoded. EXIF
-    orientation is applied, transparency is put on white, of an animation the first frame counts.
+    The type is found from the bytes. The size, and of a JPEG the number of scans, is checked before
+    a pixel is decoded. EXIF orientation is applied, transparency is put on white, of an animation the
+    first frame counts.
 
     While it is read a pixel of the file takes at most 4 bytes (PNG), 1 (GIF), 9 (WebP) or 13 (animated
     WebP), and up to 3 more where the picture is less than four times too large. A JPEG is scaled while
@@ -37,10 +48,13 @@ def read_picture(
         data: The whole file.
         max_side_px: Longest side of the result, in pixels; never scaled up.
         max_pixels: Most pixels the file may declare.
+        quality: JPEG quality of the result, 1-100.
 
     Raises:
-        ImageError: It is no accepted picture, is broken, or is too large.
+        ImageError: It is no accepted picture, is broken, or is too large; or a value is out of range.
     """
+    if not 1 <= quality <= 100:
+        raise ImageError(f"quality {quality}: must be from 1 to 100")
     try:
         with _open(data) as opened:
             size_wh = opened.size
@@ -50,7 +64,7 @@ def read_picture(
             opened.draft("RGB", fitted_wh)  # a JPEG is scaled while it is decoded
             decoded = _decode_webp(data) if isinstance(opened, WebPImageFile) else opened
             rgb = scale_down(_to_rgb(decoded, 2 * max_side_px), fitted_wh)
-            return encode_rgb(_upright(rgb, opened), max_side_px=max_side_px)
+            return encode_rgb(_upright(rgb, opened), max_side_px=max_side_px, quality=quality)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:  # of GIF and WebP, whose readers look for themselves
@@ -69,6 +83,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     """Read the header, without Pillow's limit of its own, which may be below the one that is set."""
     file = io.BytesIO(data)
     if data.startswith(b"\xff\xd8\xff"):
+        if _has_too_many_scans(data):
+            raise ImageError(f"more than {MAX_SCANS} scans in the JPEG: at most {MAX_SCANS} are accepted")
         return JpegImageFile(file)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngImageFile(file)
@@ -77,6 +93,24 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WebPImageFile(file)
     raise ImageError("not a picture: send JPEG, PNG, WebP or GIF")
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Count the scans from marker to marker, as a decoder does, up to the end of the picture.
+
+    Those of a thumbnail in the EXIF data and of what follows the picture don't count.
+    """
+    scans, at = 0, 0
+    while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
+        at = marker.end()
+        code = data[at - 1]
+        scans += code == _SOS
+        if code == _EOI:
+            if scans:  # before the first scan it only ends the tables: a picture may follow
+                break
+        elif code >= _SOF0:  # a decoder knows none of those below, and skips nothing after them
+            at += int.from_bytes(data[at : at + 2], "big")
+    return scans > MAX_SCANS
 
 
 def _decode_webp(data: bytes) -> Image.Image:

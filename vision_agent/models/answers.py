@@ -16,7 +16,7 @@ SILENT = "I can't tell that."
 def describe(request: Request) -> str:
     """Tell of each picture what the question asks for, as far as it can be read from pixels."""
     question = request.question
-    told = [(picture, _described(question, rgb)) for picture, rgb in request.seen]
+    told = [(picture, _described(question, rgb)) for picture, rgb in request.pictures()]
     if not any(text for _, text in told):
         asked = question.unknown or question.doubtful or question.identifying
         return f"{CANNOT if asked else SILENT} {CAN}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from livekit.agents import llm
 
 from ..imaging.frame import U8
+from ..turns.messages import about
 from . import reading
 from .question import Question
 from .reading import Mark
@@ -26,25 +27,17 @@ def mark(request: Request) -> str | llm.FunctionToolCall:
     question = request.question
     specific = bool(question.wanted) and not (question.code or question.words)
     second: tuple[Picture, U8, list[Mark]] | None = None  # shows some code or text, not the one that is named
-    nameless: list[Mark] = []
-    for picture, rgb in sorted(request.seen, key=lambda each: -_nearness(question, each[0])):
+    for picture, rgb in request.pictures(lambda each: _nearness(question, each)):
         read = _read(question, rgb)
         named = [each for each in read if question.wanted & set(re.findall(r"\w+", each.text.casefold()))]
-        if request.needs_name(picture) and not request.reachable(picture):
-            nameless = nameless or named or ([] if specific else read)
-        elif named:
+        if named:
             return _call(request, picture, rgb, named)
-        elif read and second is None:
+        if read and second is None:
             second = picture, rgb, read
             if not question.wanted:
                 break
     if second is not None and not specific:
         return _call(request, *second)
-    if nameless:
-        return (
-            f"I see {', '.join(each.text for each in nameless)}, but can't mark that picture: "
-            "another one has the same name. Send it alone."
-        )
     if second is not None:
         return "I can mark only codes and text, and none that I can read says that."
     if question.code:
@@ -54,7 +47,8 @@ def mark(request: Request) -> str | llm.FunctionToolCall:
 
 def marked(chat_ctx: llm.ChatContext, request: Request) -> str | None:
     """Tell how a call of ``annotate`` went, if its result is what the request is about."""
-    last = chat_ctx.items[-1] if chat_ctx.items else None
+    # behind it may stand what the views show now, and what somebody's own node has added
+    last = next((item for item in reversed(chat_ctx.items) if not _is_aside(item)), None)
     if not isinstance(last, llm.FunctionCallOutput) or last.name != "annotate":
         return None
     if last.is_error:
@@ -62,11 +56,17 @@ def marked(chat_ctx: llm.ChatContext, request: Request) -> str | None:
     call = next(i for i in chat_ctx.items if isinstance(i, llm.FunctionCall) and i.call_id == last.call_id)
     arguments = json.loads(call.arguments)
     labels = ", ".join(box["label"] for box in arguments["boxes"])
-    where = next((p for p in request.everything if p.name == arguments.get("view")), None)
+    where = request.marked({key: value for key, value in arguments.items() if key != "boxes"})
     if where is None:
         return f"I marked {labels} on the picture and sent it to you."
     title = f"the picture of {where.title}" if where.kind == "view" else where.title
     return f"I marked {labels} on {title} and sent it to you."
+
+
+def _is_aside(item: llm.ChatItem) -> bool:
+    if not isinstance(item, llm.ChatMessage):
+        return False
+    return item.role in ("system", "developer") or (item.role == "user" and about(item).get("said") == [])
 
 
 def _nearness(question: Question, picture: Picture) -> float:
@@ -97,7 +97,7 @@ def _call(request: Request, picture: Picture, rgb: U8, marks: Sequence[Mark]) ->
         shares = [min(UNITS, max(0, round(UNITS * share))) for share in corners]
         sides = dict(zip(("left", "top", "right", "bottom"), shares, strict=True))
         boxes.append({"label": each.text, **sides})
-    arguments = {"boxes": boxes, **({"view": picture.name} if request.needs_name(picture) else {})}
+    arguments = {"boxes": boxes, **request.mark_arguments(picture)}
     return llm.FunctionToolCall(
         name="annotate", arguments=json.dumps(arguments), call_id=f"call-{uuid.uuid4().hex[:12]}"
     )

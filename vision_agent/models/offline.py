@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, APIConnectOptions, llm
@@ -19,7 +23,20 @@ ONLY_CODES_AND_TEXT = "I can mark only codes and text."
 
 
 class OfflineLLM(llm.LLM[Any]):
-    """A real, streaming ``llm.LLM`` that answers from the pixels in the request."""
+    """A real, streaming ``llm.LLM`` that answers from the pixels in the request.
+
+    It reads in one thread: an answer that is interrupted gives its place to the next one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline-model")
+        """Where pictures are read."""
+
+    async def aclose(self) -> None:
+        """Let go of the thread."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        await super().aclose()
 
     @property
     def model(self) -> str:
@@ -48,7 +65,13 @@ class OfflineLLM(llm.LLM[Any]):
 class _OfflineStream(llm.LLMStream):
     async def _run(self) -> None:
         can_mark = any(isinstance(t, llm.FunctionTool) and t.info.name == "annotate" for t in self._tools)
-        reply = await asyncio.to_thread(answer, self._chat_ctx, can_mark=can_mark)
+        model, stopped = self._llm, threading.Event()
+        assert isinstance(model, OfflineLLM)
+        read = partial(answer, self._chat_ctx, can_mark=can_mark, is_stopped=stopped.is_set)
+        try:
+            reply = await asyncio.get_running_loop().run_in_executor(model.executor, read)
+        finally:
+            stopped.set()
         reply_id = f"offline-{uuid.uuid4().hex[:12]}"
         if isinstance(reply, llm.FunctionToolCall):
             delta = llm.ChoiceDelta(role="assistant", tool_calls=[reply])
@@ -59,9 +82,20 @@ class _OfflineStream(llm.LLMStream):
             self._event_ch.send_nowait(llm.ChatChunk(id=reply_id, delta=delta))
 
 
-def answer(chat_ctx: llm.ChatContext, *, can_mark: bool = False) -> str | llm.FunctionToolCall:
-    """Answer the last user message from its own pictures, or call ``annotate`` to show something."""
-    request = read_request(chat_ctx)
+def answer(
+    chat_ctx: llm.ChatContext, *, can_mark: bool = False, is_stopped: Callable[[], bool] = lambda: False
+) -> str | llm.FunctionToolCall:
+    """Answer the last user message from its own pictures, or call ``annotate`` to show something.
+
+    Args:
+        chat_ctx: The request.
+        can_mark: Whether there is ``annotate``.
+        is_stopped: Tells whether nobody waits for the answer any more.
+
+    Raises:
+        Stopped: Nobody does.
+    """
+    request = read_request(chat_ctx, is_stopped=is_stopped)
     if request is None:
         return f"Hello. {CAN}"
     done = marked(chat_ctx, request)

@@ -1,40 +1,47 @@
-"""The pictures of a request: those the question is about, and the earlier ones of the same views."""
+"""What a request asks, and of which pictures: read from the sightings in the messages' ``extra``."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from livekit.agents import llm
 
 from ..imaging.frame import U8
-from ..turns.context import DROPPED_LINE
+from ..record.sighting import Purpose
+from ..turns.lines import clean, problem_text
+from ..turns.messages import about
 from .question import Question
 
-VIEW = re.compile(r"\[(.+), seen \d+ ms before this question\]")
-"""The line beside the picture of a view."""
-SENT = re.compile(r"\[a picture the user sent(?:: (.+))?\]")
-"""The line beside a picture somebody sent, with its caption if it has one."""
-GIVEN = re.compile(r"\[a picture given at the start(?:: (.*))?\]")
-"""The line beside a picture of the initial context."""
+Kind = Literal["view", "sent", "given"]
+_KINDS: dict[Purpose, Kind] = {
+    "turn": "view",
+    "realtime": "view",
+    "tool": "sent",
+    "upload": "sent",
+    "initial": "given",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture of a request, named by the line beside it."""
+    """A picture of a request."""
 
-    kind: Literal["view", "sent", "given"]
+    kind: Kind
     """Where it came from."""
     name: str
-    """The view's name, or what ``annotate`` calls the picture."""
+    """The view's name, or the caption of what was sent."""
     address: str
     """The picture as a data URL, or where it lies."""
+    number: int
+    """Its number in the line beside it, or 0 if that is a number of an earlier message."""
+    is_current: bool
+    """Whether it belongs to the turn that is answered."""
 
     @property
     def title(self) -> str:
@@ -58,6 +65,10 @@ class Picture:
         return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
+class Stopped(Exception):
+    """Nobody waits for the answer any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A question and its pictures."""
@@ -76,69 +87,126 @@ class Request:
     """Whether earlier pictures are no longer in the request."""
     notes: Sequence[str]
     """Why there is no picture of a view."""
-    everything: Sequence[Picture]
-    """All pictures in the order in which ``annotate`` looks for a name."""
+    is_stopped: Callable[[], bool]
+    """Tells whether nobody waits for the answer any more."""
 
-    def needs_name(self, picture: Picture) -> bool:
-        """Tell whether ``annotate`` must be told the picture's name to find it."""
-        return len(self.seen) + self.elsewhere > 1 or self.everything[0] is not picture
+    def pictures(
+        self, nearness: Callable[[Picture], float] = lambda picture: 0.0
+    ) -> Iterator[tuple[Picture, U8]]:
+        """Yield the pictures the question is about, the nearest first, while somebody waits for the answer.
 
-    def reachable(self, picture: Picture) -> bool:
-        """Tell whether the picture's name means this picture, not a newer one of the same name."""
-        return next(each for each in self.everything if each.name == picture.name) is picture
+        Raises:
+            Stopped: Nobody does any more.
+        """
+        for each in sorted(self.seen, key=lambda each: -nearness(each[0])):  # stable
+            if self.is_stopped():
+                raise Stopped
+            yield each
+
+    def mark_arguments(self, picture: Picture) -> dict[str, Any]:
+        """Return how ``annotate`` is told which picture is meant."""
+        if picture.is_current and len(self.seen) + self.elsewhere == 1:
+            return {}
+        name = clean(picture.name) or "upload"
+        is_only = sum((clean(each.name) or "upload") == name for each, _ in self.seen) == 1
+        return {"view": name} if is_only or not picture.number else {"picture": picture.number}
+
+    def marked(self, arguments: dict[str, Any]) -> Picture | None:
+        """Return the picture that a call of ``annotate`` meant."""
+        pictures = [each for each, _ in self.seen]
+        return next((each for each in pictures if arguments and arguments == self.mark_arguments(each)), None)
 
 
-def read_request(chat_ctx: llm.ChatContext) -> Request | None:
+def read_request(
+    chat_ctx: llm.ChatContext, *, is_stopped: Callable[[], bool] = lambda: False
+) -> Request | None:
     """Sort the messages of a request; None if it has none of a user."""
     spoken = [message for message in chat_ctx.messages() if message.role in ("user", "assistant")]
     while spoken and spoken[-1].role == "assistant":
         spoken.pop()
     if not spoken:
         return None
-    pictures = [list(_pictures(message)) if message.role == "user" else [] for message in spoken]
     start = len(spoken)  # what was sent since the last answer belongs to the question
     while start > 0 and spoken[start - 1].role == "user":
         start -= 1
-    # a picture that was sent may stand behind the question
-    at = max((i for i in range(start, len(spoken)) if _text(spoken[i])), default=len(spoken) - 1)
-    views = [picture for picture in pictures[at] if picture.kind == "view"]
-    question = Question(_text(spoken[at]), views=[view.name for view in views])
-    given = [picture for each in pictures for picture in each if picture.kind == "given"]
-    asked = [p for i in range(start, len(spoken)) for p in pictures[i] if p.kind != "view" or i == at]
+    run = spoken[start:]
+    users = [message for message in spoken if message.role == "user"]
+    pictures = [picture for message in users for picture in _pictures(message, users, run)]
+    views = [picture for picture in pictures if picture.kind == "view" and picture.is_current]
+    question = Question(_asked(chat_ctx, run), views=[view.name for view in views])
+    given = [picture for picture in pictures if picture.kind == "given"]
+    at_first = [picture for message in run for picture in _pictures(message, users, run)]
+    asked = [each for each in pictures if each.is_current or (each.kind == "given" and each in at_first)]
     if given and question.start:
         asked = given
     decoded = [(picture, picture.rgb()) for picture in asked]
-    lines = [part for part in spoken[at].content if isinstance(part, str)]
     return Request(
         question=question,
         seen=[(picture, rgb) for picture, rgb in decoded if rgb is not None],
         elsewhere=sum(picture.is_elsewhere for picture in asked),
         views=views,
-        earlier=[p for each in reversed(pictures[:at]) for p in each if p.kind == "view"],
-        forgotten=any(DROPPED_LINE in message.content for message in spoken),
-        notes=[line.strip("[]") for line in lines if line.startswith("[no picture")],
-        everything=[picture for each in reversed(pictures) for picture in each],
+        earlier=[each for each in reversed(pictures) if each.kind == "view" and not each.is_current],
+        forgotten=any(_has_lost_one(message) for message in users),
+        notes=[note for message in run for note in _notes(message)],
+        is_stopped=is_stopped,
     )
 
 
-def _text(message: llm.ChatMessage) -> str:
-    """Return what was said, without the lines beside pictures."""
-    return " ".join(part for part in message.content if isinstance(part, str) and not part.startswith("["))
+def _asked(chat_ctx: llm.ChatContext, run: Sequence[llm.ChatMessage]) -> str:
+    """Return what was said since the last answer, or what the agent wants of itself."""
+    texts = [text for message in run if (text := _said(message))]
+    if texts:
+        return texts[-1]
+    last = chat_ctx.items[-1]
+    is_wanted = isinstance(last, llm.ChatMessage) and last.role in ("system", "developer")
+    return (last.text_content or "") if is_wanted and isinstance(last, llm.ChatMessage) else ""
 
 
-def _pictures(message: llm.ChatMessage) -> Iterator[Picture]:
-    line = ""
+def _said(message: llm.ChatMessage) -> str:
+    """Return a person's words, without the lines beside pictures."""
+    said = about(message).get("said")
+    parts = message.content if said is None else said
+    return " ".join(part for part in parts if isinstance(part, str))
+
+
+def _pictures(
+    message: llm.ChatMessage, users: Sequence[llm.ChatMessage], run: Sequence[llm.ChatMessage]
+) -> list[Picture]:
+    known = {each["id"]: each for each in about(message).get("sightings", ())}
+    newest = next((each for each in reversed(users) if about(each).get("current")), None)
+    is_new = any(message is each for each in run)
+    found, number = [], 0
     for part in message.content:
-        if isinstance(part, llm.ImageContent) and isinstance(part.image, str):
-            yield _picture(line, part.image)
-        line = part if isinstance(part, str) else ""
+        if not isinstance(part, llm.ImageContent):
+            continue
+        number += 1
+        if isinstance(part.image, str):
+            sighting = known.get(part.id)
+            found.append(
+                Picture(
+                    kind="sent" if sighting is None else _KINDS[sighting["purpose"]],
+                    name="" if sighting is None else sighting["view"],
+                    address=part.image,
+                    number=number if message is newest else 0,
+                    is_current=part.id in about(message)["current"] if sighting else is_new,
+                )
+            )
+    return found
 
 
-def _picture(line: str, address: str) -> Picture:
-    if view := VIEW.fullmatch(line):
-        return Picture(kind="view", name=view[1], address=address)
-    if given := GIVEN.fullmatch(line):
-        return Picture(kind="given", name=given[1] or "", address=address)
-    sent = SENT.fullmatch(line)
-    name = (sent[1] or "upload") if sent else ""
-    return Picture(kind="sent", name=name, address=address)
+def _notes(message: llm.ChatMessage) -> list[str]:
+    known = about(message)
+    if "sightings" not in known:
+        return []
+    if not known["sightings"]:
+        return ["no picture: there is no camera"]
+    blind = [each for each in known["sightings"] if each["problem"] is not None]
+    return [problem_text(each["view"], each["problem"]) for each in blind]
+
+
+def _has_lost_one(message: llm.ChatMessage) -> bool:
+    """Tell whether a picture of an earlier turn is no longer in the message."""
+    there = {part.id for part in message.content if isinstance(part, llm.ImageContent)}
+    return any(
+        each["problem"] is None and each["id"] not in there for each in about(message).get("sightings", ())
+    )

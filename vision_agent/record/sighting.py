@@ -84,3 +84,7 @@ class Sighting:
             "size_wh": None if self.image is None else [self.image.width, self.image.height],
             "chosen": self.chosen,
         }
+
+
+View = Sighting
+"""The name that ``Vision.look`` gave its results before they had an id."""

@@ -42,10 +42,12 @@ class TrackSource:
 
     Args:
         name: The view's name, such as ``camera of alice``.
+        owner: Identity of the participant who publishes it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, owner: str = "") -> None:
         self.name = name
+        self.owner = owner
         self.dropped = 0
         """Frames replaced by a newer one before they were read."""
         self.bad = 0

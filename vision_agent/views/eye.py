@@ -1,4 +1,4 @@
-"""One view as a turn sees it: the newest good frame of a watcher, made into a picture."""
+"""One view as a turn sees it: the newest good frame of a watcher, made into a sighting."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import time
 from concurrent.futures import Executor
 
 from ..errors import ImageError
+from ..imaging.crop import Region, check_box
 from ..imaging.frame import Frame
-from ..imaging.jpeg import EncodedImage, encode_jpeg
+from ..imaging.jpeg import EncodedImage
 from ..options import VisionOptions
+from ..record.sighting import Choice, Purpose, Sighting
 from ..sources import FrameSource
-from ..turns.context import View
+from ..waiting import ended
+from .lens import Lens
 from .level import DemandLevel
 from .watcher import Watcher
 
@@ -27,14 +30,26 @@ class Eye:
 
     Args:
         source: What to watch; closed together with the eye.
-        options: How pictures are chosen and made.
+        options: How pictures are chosen.
+        lens: What makes the pictures.
         executor: Where frames are encoded.
+        owner: Identity of the participant whose view it is, or empty.
     """
 
-    def __init__(self, source: FrameSource, *, options: VisionOptions, executor: Executor) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        *,
+        options: VisionOptions,
+        lens: Lens | None = None,
+        executor: Executor,
+        owner: str = "",
+    ) -> None:
         level = DemandLevel(policy=options.demand, grace_s=options.grace_s)
         self.watcher = Watcher(source, level=level)
         self.source = source
+        self.lens = lens or Lens(max_side_px=options.max_side_px, quality=options.quality)
+        self.owner = owner
         self.encoded = 0
         """Pictures encoded since the start."""
         self._options = options
@@ -50,10 +65,7 @@ class Eye:
 
     async def aclose(self) -> None:
         """Stop, and close the source; may be called twice."""
-        preparing, self._preparing = self._preparing, None
-        if preparing is not None:
-            preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
+        await ended(self._preparing)
         await self.watcher.aclose()
 
     def hold(self) -> None:
@@ -61,8 +73,8 @@ class Eye:
         self._holds += 1
         self.watcher.hold()
         if self._preparing is None or self._preparing.done():
-            name = f"prepare {self.source.name}"
-            self._preparing = asyncio.create_task(self._prepare(), name=name)
+            self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self.source.name}")
+            self._preparing.add_done_callback(self._prepared)
 
     def release(self) -> None:
         """Take back one ``hold``; the grace time begins."""
@@ -81,37 +93,72 @@ class Eye:
         finally:
             self.watcher.release()
 
-    async def look(self) -> View:
-        """Return what is in view now: the newest good picture, or the reason why there is none."""
+    async def look(self, *, purpose: Purpose = "turn", crop: Region | None = None) -> Sighting:
+        """Return what is in view now: the newest good picture, or the reason why there is none.
+
+        Args:
+            purpose: What the picture is for.
+            crop: The part wanted, in shares of the upright picture; None: all of it.
+
+        Raises:
+            ImageError: The crop is empty or outside the picture.
+        """
+        if crop is not None:
+            check_box(crop, "crop")
         self.watcher.hold()
         try:
-            return await self._look()
+            return await self._look(purpose, crop)
         finally:
             self.watcher.release()
 
-    async def _look(self) -> View:
+    def nothing(self, problem: str, *, purpose: Purpose = "turn") -> Sighting:
+        """Return a sighting of this view without a picture.
+
+        Args:
+            problem: Why there is none, in a few words.
+            purpose: What it would have been for.
+        """
+        return Sighting(
+            view=self.source.name, owner=self.owner, purpose=purpose, problem=problem, chosen="none"
+        )
+
+    async def _look(self, purpose: Purpose, crop: Region | None) -> Sighting:
         ready = self._ready
-        if ready is not None and self.source.problem is None and _age_s(ready[0]) <= self._keep_s:
-            return self._view(*ready)
+        if crop is None and ready is not None and self._is_good(ready[0]):
+            self.watcher.looked_at(ready[0])
+            return self._sighting(*ready, purpose, "prepared")
+        at_hand = self.watcher.latest
         deadline_s = time.monotonic() + self._options.max_wait_s
         while True:
             frame = await self.watcher.fresh(
                 max_age_s=self._options.max_age_s,
                 max_wait_s=self._options.max_wait_s,
-                side_px=self._options.max_side_px,
+                side_px=self.lens.max_side_px,
             )
             if frame is None:
                 problem = self.watcher.problem() or "no current picture came in time"
-                return View(name=self.source.name, image=None, age_s=None, problem=problem)
-            image = await self._picture(frame)
+                return self.nothing(problem, purpose=purpose)
+            image = await self._picture(frame, crop)
             if image is not None:
-                return self._view(frame, image)
+                return self._sighting(frame, image, purpose, "newest" if frame is at_hand else "awaited")
             if time.monotonic() >= deadline_s:
-                return View(name=self.source.name, image=None, age_s=None, problem="its pictures are broken")
+                return self.nothing("its pictures are broken", purpose=purpose)
 
-    def _view(self, frame: Frame, image: EncodedImage) -> View:
-        age_s = _age_s(frame)
-        return View(name=self.source.name, image=image, age_s=age_s, taken_s=time.time() - age_s)
+    def _is_good(self, frame: Frame) -> bool:
+        return self.source.problem is None and time.monotonic() - frame.captured_s <= self._keep_s
+
+    def _sighting(self, frame: Frame, image: EncodedImage, purpose: Purpose, chosen: Choice) -> Sighting:
+        now_s = time.monotonic()
+        return Sighting(
+            view=self.source.name,
+            owner=self.owner,
+            purpose=purpose,
+            image=image,
+            captured_s=frame.captured_s,
+            captured_unix_s=time.time() - (now_s - frame.captured_s),
+            chosen_s=now_s,
+            chosen=chosen,
+        )
 
     async def _prepare(self) -> None:
         """Encode each frame that comes, the newest first, while a question may come."""
@@ -125,9 +172,9 @@ class Eye:
                     self._ready = None
                 elif self._ready is None or frame is not self._ready[0]:
                     enough = self.watcher.is_enough(
-                        frame, self._options.max_side_px, max_wait_s=self._options.max_wait_s
+                        frame, self.lens.max_side_px, max_wait_s=self._options.max_wait_s
                     )
-                    image = await self._picture(frame) if enough else None
+                    image = await self._picture(frame, None) if enough else None
                     self._ready = None if image is None else (frame, image)
                     # with many views or a slow machine, no more than a part of the executor's time
                     await asyncio.sleep((time.monotonic() - begun_s) * RESTS)
@@ -136,21 +183,22 @@ class Eye:
         finally:
             self._ready = None
 
-    async def _picture(self, frame: Frame) -> EncodedImage | None:
+    def _prepared(self, task: asyncio.Task[None]) -> None:
+        """Log what ended the preparing; a look then makes its own picture, and the next hold begins anew."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("preparing failed", extra={"source": self.source.name}, exc_info=error)
+
+    async def _picture(self, frame: Frame, crop: Region | None) -> EncodedImage | None:
         """Encode in the executor; a frame that can't be encoded is put aside."""
         loop = asyncio.get_running_loop()
         try:
-            image = await loop.run_in_executor(self._executor, self._encode, frame)
-        except ImageError:
+            image = await loop.run_in_executor(self._executor, self._encode, frame, crop)
+        except ImageError as error:
             self.watcher.reject(frame)
-            logger.debug("frame skipped", extra={"source": self.source.name})
+            logger.debug("frame skipped", extra={"source": self.source.name, "reason": str(error)})
             return None
         self.encoded += 1
         return image
 
-    def _encode(self, frame: Frame) -> EncodedImage:
-        return encode_jpeg(frame, max_side_px=self._options.max_side_px, quality=self._options.quality)
-
-
-def _age_s(frame: Frame) -> float:
-    return time.monotonic() - frame.captured_s
+    def _encode(self, frame: Frame, crop: Region | None) -> EncodedImage:
+        return self.lens.jpeg(frame, crop=crop)

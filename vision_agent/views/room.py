@@ -141,7 +141,9 @@ class RoomViews:
             name = f"{name} ({track_name})"
         if name in taken:
             name = f"{name[:-1]}, {len(beside) + 1})"
-        return _RoomView(TrackSource(name), participant.identity, kind, track_name)
+        return _RoomView(
+            TrackSource(name, owner=participant.identity), participant.identity, kind, track_name
+        )
 
     def _on_unpublished(
         self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
@@ -176,6 +178,8 @@ class RoomViews:
             if view.identity == participant.identity:
                 self._followed = {sid: other for sid, other in self._followed.items() if other is not view}
                 view.source.unpublished(f"{participant.identity} left the room")
+                if view in self._left:
+                    self._left.remove(view)
                 self._left.append(view)
         while len(self._left) > KEPT_GONE:
             forgotten = self._left.pop(0)

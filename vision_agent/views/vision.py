@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from livekit import rtc
 
+from ..imaging.crop import Region
 from ..options import VisionOptions
+from ..record.ledger import Ledger
+from ..record.sighting import Purpose, Sighting
+from ..record.statistics import Statistics
 from ..sources import FrameSource, open_source
 from ..sources.track import TrackSource
-from ..turns.context import View
+from .choice import AllViews, ViewPolicy, ViewState
 from .eye import Eye
+from .filters import Filters, filters_of
+from .lens import Lens
 from .room import RoomViews
+from .tally import tally
+
+ALL = "*"  # all views, in the count of holds
 
 
 class Vision:
@@ -25,25 +35,46 @@ class Vision:
     Args:
         source: A source, or a URI for ``open_source``; None for the views of a room.
         options: How pictures are chosen and made.
+        filters: What is done to each picture of a view before it leaves, by the view's name; ``*`` is
+            for all views.
+        policy: Chooses the views of a turn; None: all, up to 8.
 
     Raises:
         ConfigError: The URI can't be used.
     """
 
-    def __init__(self, *, source: FrameSource | str | None, options: VisionOptions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        source: FrameSource | str | None,
+        options: VisionOptions | None = None,
+        filters: Filters | None = None,
+        policy: ViewPolicy | None = None,
+    ) -> None:
         self.options = options or VisionOptions()
         self.room: rtc.Room | None = None
+        self.ledger = Ledger(max_bytes=self.options.max_held_bytes)
+        """What was seen, and in which request."""
+        self._filters = dict(filters or {})
+        self._policy = policy or AllViews()
         self._source = open_source(source) if isinstance(source, str) else source
         self._room_views: RoomViews | None = None
         self._eyes: list[Eye] = []
         self._closing: set[asyncio.Task[None]] = set()  # eyes of views that are forgotten
-        self._holds = 0
+        self._holds: Counter[str] = Counter()  # by the view's name
         self._executor: ThreadPoolExecutor | None = None  # while it is open
 
     @classmethod
-    def for_room(cls, room: rtc.Room, *, options: VisionOptions | None = None) -> Vision:
+    def for_room(
+        cls,
+        room: rtc.Room,
+        *,
+        options: VisionOptions | None = None,
+        filters: Filters | None = None,
+        policy: ViewPolicy | None = None,
+    ) -> Vision:
         """Watch the cameras and screens of a room's remote participants, as they come and go."""
-        vision = cls(source=None, options=options)
+        vision = cls(source=None, options=options, filters=filters, policy=policy)
         vision.room = room
         vision._room_views = RoomViews(room, add=vision._add, remove=vision._remove)
         return vision
@@ -86,8 +117,10 @@ class Vision:
         eyes, self._eyes = self._eyes, []
         if self._room_views is not None:
             self._room_views.stop()
-        await asyncio.gather(*(eye.aclose() for eye in eyes), *self._closing)
-        executor.shutdown(wait=False, cancel_futures=True)
+        try:
+            await asyncio.gather(*(eye.aclose() for eye in eyes), *self._closing)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, *, within_s: float = 15.0) -> None:
         """Wait until every view has given its first picture, so that the first question finds one.
@@ -102,45 +135,118 @@ class Vision:
         """One eye for each view, in the order the views came; none while it is closed."""
         return tuple(self._eyes)
 
-    def hold(self) -> None:
+    def hold(self, views: Collection[str] | None = None) -> None:
         """Say that a question is coming, as when the user begins to speak.
 
-        Every view goes to full size, and its picture is kept encoded and fresh, so that at the
-        turn's end nothing is left to do but attach it.
+        The views go to full size, and their pictures are kept encoded and fresh, so that at the
+        turn's end nothing is left to do but attach them.
+
+        Args:
+            views: Names of the views; None: all, also those that come later.
         """
-        self._holds += 1
-        for eye in self._eyes:
-            eye.hold()
+        for name in _names(views):
+            self._holds[name] += 1
+            for eye in self._of(name):
+                eye.hold()
 
-    def release(self) -> None:
-        """Take back one ``hold``; the views stay up for the grace time."""
-        if self._holds:
-            self._holds -= 1
-            for eye in self._eyes:
-                eye.release()
+    def release(self, views: Collection[str] | None = None) -> None:
+        """Take back one ``hold`` of the same views; they stay up for the grace time."""
+        for name in _names(views):
+            if self._holds[name]:
+                self._holds[name] -= 1
+                for eye in self._of(name):
+                    eye.release()
 
-    def touch(self) -> None:
-        """Say that a question may come: every view goes to full size for the grace time."""
-        for eye in self._eyes:
-            eye.watcher.touch()
+    def touch(self, views: Collection[str] | None = None) -> None:
+        """Say that a question may come: the views go to full size for the grace time."""
+        for name in _names(views):
+            for eye in self._of(name):
+                eye.watcher.touch()
 
-    async def look(self) -> list[View]:
+    async def look(
+        self,
+        views: Collection[str] | None = None,
+        *,
+        asked_by: str = "",
+        purpose: Purpose = "turn",
+        crop: Region | None = None,
+        limit: int | None = None,
+    ) -> list[Sighting]:
         """Return what each view shows now: the newest good picture, or the reason why there is none.
 
-        Views whose track is gone are told of only where no other view shows a picture.
+        A view that is known to show nothing is not waited for. Views whose track is gone are listed
+        only where no other view shows a picture.
+
+        Args:
+            views: Names of the views to look at; None: the policy chooses.
+            asked_by: Identity of the person who asks, for the policy.
+            purpose: What the pictures are for.
+            crop: The part of the picture wanted, in shares of its width and height; None: all of it.
+            limit: Most pictures; None: as many as the policy chooses.
+
+        Returns:
+            The sightings, noted in the ledger, in the order in which the views came.
+
+        Raises:
+            ImageError: The crop is empty or outside the picture.
         """
-        views = list(await asyncio.gather(*(eye.look() for eye in self._eyes)))
-        if any(view.image is not None for view in views):
-            sources = [eye.source for eye in self._eyes]
+        eyes = {eye.source.name: eye for eye in self._eyes}
+        if views is None:
+            states = [
+                ViewState(name=name, owner=eye.owner, problem=eye.watcher.known_problem())
+                for name, eye in eyes.items()
+            ]
+            chosen = [name for name in self._policy.choose(states, asked_by=asked_by) if name in eyes]
+        else:
+            chosen = list(dict.fromkeys(views))
+        silent = {name for name in chosen if name in eyes and eyes[name].watcher.known_problem() is not None}
+        showing = [name for name in chosen if name not in silent]
+        wanted = {*showing[:limit], *silent}
+        names = [*eyes, *(name for name in chosen if name not in eyes)]
+        looks = [self._look(eyes.get(name), name, name in wanted, purpose, crop) for name in names]
+        seen = list(await asyncio.gather(*(look for look in looks if look is not None)))
+        if views is not None:
+            seen = [each for each in seen if each.view in chosen]
+        elif any(each.image is not None for each in seen):
+            sources = [eye.source for eye in eyes.values()]
             gone = {each.name for each in sources if isinstance(each, TrackSource) and each.gone}
-            views = [view for view in views if view.image is not None or view.name not in gone]
-        return views
+            seen = [each for each in seen if each.image is not None or each.view not in gone]
+        return [self.ledger.note(each) for each in seen]
+
+    def lens(self, view: str) -> Lens:
+        """Return what makes the pictures of a view of this name, with its filters."""
+        return Lens(
+            filters=filters_of(self._filters, view),
+            max_side_px=self.options.max_side_px,
+            quality=self.options.quality,
+        )
+
+    def statistics(self) -> Statistics:
+        """Return the counts of every view and of the ledger."""
+        views = {eye.source.name: tally(eye) for eye in self._eyes}
+        return Statistics(views=views, ledger=self.ledger.statistics())
+
+    async def _look(
+        self, eye: Eye | None, name: str, wanted: bool, purpose: Purpose, crop: Region | None
+    ) -> Sighting:
+        if eye is None:
+            there = ", ".join(repr(each.source.name) for each in self._eyes) or "none at all"
+            problem = f"there is no such view; there is {there}"
+            return Sighting(view=name, purpose=purpose, problem=problem, chosen="none")
+        if not wanted:
+            return eye.nothing("not chosen: no more pictures fit into this request", purpose=purpose)
+        return await eye.look(purpose=purpose, crop=crop)
+
+    def _of(self, name: str) -> list[Eye]:
+        return [eye for eye in self._eyes if name in (ALL, eye.source.name)]
 
     def _add(self, source: FrameSource) -> None:
         assert self._executor is not None
-        eye = Eye(source, options=self.options, executor=self._executor)
+        lens = self.lens(source.name)
+        owner = source.owner if isinstance(source, TrackSource) else ""
+        eye = Eye(source, options=self.options, lens=lens, executor=self._executor, owner=owner)
         self._eyes.append(eye)
-        for _ in range(self._holds):
+        for _ in range(self._holds[ALL] + self._holds[source.name]):
             eye.hold()
         eye.start()
 
@@ -150,3 +256,7 @@ class Vision:
             closing = asyncio.create_task(eye.aclose(), name=f"close {source.name}")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+def _names(views: Collection[str] | None) -> Collection[str]:
+    return (ALL,) if views is None else dict.fromkeys(views)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 
 from ..backoff import Backoff
 from ..demand import Demand, DemandAware
 from ..errors import SourceError, VisionAgentError
 from ..imaging.frame import Frame
 from ..sources import FrameSource
-from ..waiting import either
+from ..waiting import either, ended
 from .counts import WatcherCounts
 from .level import DemandLevel
 from .reach import Reach
@@ -26,8 +25,8 @@ RESUME_S = 2.5
 turn would wait: resubscribing takes 0.1 s, but 1.3 s in the first second after unsubscribing."""
 
 LATE_S, PATIENCE_S = 0.1, 0.05
-"""A frame so much older than its source's interval has a successor on its way, which somebody was too busy
-to hand over; and how long that one is waited for, in seconds."""
+"""How much older than its source's interval a frame must be for a newer one to be expected at once, as when
+the loop was busy; and how long to wait for that one, in seconds."""
 
 
 class Watcher:
@@ -53,6 +52,7 @@ class Watcher:
         self._interval_s = 0.0  # between the two newest frames
         self._taken = True
         self._arrived = asyncio.Event()
+        self._silent = False  # a turn has waited for a frame in vain, and none has come since
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
         self.statistics = WatcherCounts()
@@ -78,12 +78,8 @@ class Watcher:
         """Stop reading, close the source; may be called twice."""
         if self._fall is not None:
             self._fall.cancel()
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        self._latest = None
+        await ended(self._task)
+        self._task = self._latest = None
         await self.source.aclose()
 
     def touch(self) -> None:
@@ -126,7 +122,8 @@ class Watcher:
 
         Args:
             max_age_s: Oldest frame that still counts as now, in seconds.
-            max_wait_s: How long to wait for a better one, in seconds.
+            max_wait_s: How long to wait for a better one, in seconds. Where a wait was in vain, there is
+                no other one until a frame comes: a view known to show nothing delays no turn.
             side_px: Longest side wanted, in pixels. A smaller frame counts where the source has no
                 larger one, or has not given it ``max_wait_s`` after the demand was raised.
 
@@ -145,17 +142,29 @@ class Watcher:
                 elif now_s < patient_until_s and age_s > self._interval_s + LATE_S:
                     left_s = patient_until_s - now_s
                 else:
-                    self.statistics.used += not self._taken
-                    self._taken = True
+                    self.looked_at(frame)
                     return frame
-            elif self._failure is not None:
+            elif self._failure is not None or self._silent:
                 return None
             else:
                 left_s = deadline_s - now_s
+                self._silent = left_s <= 0
             if left_s <= 0:
                 return None
             await self.arrival(within_s=left_s)
+        self._silent = False  # its problem is what it is known for now
         return None
+
+    def known_problem(self) -> str | None:
+        """Say why a look would find nothing without a wait, or None if it may find a picture."""
+        known = self.source.problem or self._failure
+        return known or (self.problem() or "no current picture came in time" if self._silent else None)
+
+    def looked_at(self, frame: Frame) -> None:
+        """Count the newest frame as used, once."""
+        if frame is self._latest:
+            self.statistics.used += not self._taken
+            self._taken = True
 
     def reject(self, frame: Frame) -> None:
         """Put a frame aside that turned out to be broken."""
@@ -200,7 +209,7 @@ class Watcher:
             if demand is Demand.ACTIVE:
                 self._reach.raised(now_s)
             if before is Demand.OFF:
-                self._resumed_s = now_s
+                self._resumed_s, self._silent = now_s, False
             if demand is Demand.OFF:
                 self._latest = None
             if isinstance(self.source, DemandAware):
@@ -226,13 +235,14 @@ class Watcher:
                     if self._latest is not None:
                         self._interval_s = frame.captured_s - self._latest.captured_s
                     self._reach.came(max(frame.width, frame.height), time.monotonic())
-                    self._latest, self._taken = frame, False
+                    self._latest, self._taken, self._silent = frame, False, False
                     self.statistics.received += 1
                     self._arrived.set()
                 return
             except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
                 expected, before = isinstance(error, VisionAgentError), self._failure
                 self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
+                self._silent = False
                 self.statistics.failures += 1
                 self._arrived.set()
                 about = {"source": self.source.name, "reason": self._failure}

@@ -1,0 +1,58 @@
+"""The decoder processes of this one, and pictures that keep them busy."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cache
+
+import psutil
+from PIL import Image
+
+from .files import file_of
+from .waiting import until
+
+AMID_BYTES = 120_000_000
+"""Memory that no decoder process has at rest, but one has amid a huge picture."""
+
+
+@cache
+def huge() -> bytes:
+    """A good PNG of 49 million pixels: a second of CPU time and 200 MB of memory, in 200 kB."""
+    return file_of("PNG", Image.new("RGBA", (7000, 7000)), compress_level=1)
+
+
+@cache
+def many_scans(count: int, side_px: int = 700) -> bytes:
+    """A progressive JPEG with so many scans, of which all but a few change nothing."""
+    data = file_of("JPEG", Image.new("L", (side_px, side_px), 128), progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
+
+
+def decoders(parent_pid: int | None = None) -> list[psutil.Process]:
+    """Those that run; one that has ended but was not waited for yet runs no longer."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(parent_pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if "vision_agent.decoding" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
+
+
+async def stopped_amid_picture(parent_pid: int | None = None) -> psutil.Process:
+    """Wait until a decoder process is in the middle of a huge picture, and let it go no further."""
+
+    def amid() -> list[psutil.Process]:
+        with suppress(psutil.NoSuchProcess):
+            return [each for each in decoders(parent_pid) if each.memory_info().rss > AMID_BYTES]
+        return []
+
+    await until(lambda: bool(amid()))
+    (process,) = amid()
+    process.suspend()
+    return process
+
+
+async def gone(process: psutil.Process) -> None:
+    await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)

@@ -1,0 +1,244 @@
+"""``ViewFeed``: the pictures of one view on their way to a realtime model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import Any
+
+from ..backoff import Backoff
+from ..demand import Demand
+from ..errors import ImageError
+from ..imaging.draw import named
+from ..imaging.frame import Frame
+from ..imaging.jpeg import EncodedImage, encode_jpeg
+from ..options import VisionOptions
+from ..record.sighting import Sighting
+from ..turns import lines
+from ..views.eye import Eye
+from ..views.sampler import Sampler
+from .outlet import Outlet, Picture
+from .telling import Telling
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 0.5
+"""How often a view without frames is asked for the reason, in seconds."""
+FIRST_S = 2.0
+"""How long a view may take to show something before the model reads that it does not, in seconds."""
+RETRY_FIRST_S, RETRY_MAX_S = 0.01, 2.0
+"""How long after a picture could not be handed over the next one is tried, in seconds."""
+
+
+class ViewFeed:
+    """Hands the pictures of one view over: a frame is chosen before anything is converted.
+
+    Args:
+        eye: The view.
+        options: How pictures are chosen.
+        outlet: Takes the pictures.
+        telling: Tells the model when the view stops showing what is there, and when it goes on.
+        executor: Where pictures are made.
+    """
+
+    def __init__(
+        self, eye: Eye, *, options: VisionOptions, outlet: Outlet, telling: Telling, executor: Executor
+    ) -> None:
+        self.speaking = False
+        """Whether the user speaks."""
+        self.is_named = False
+        """Whether the view's name is written on its pictures."""
+        self._eye = eye
+        self._watcher = eye.watcher
+        self._name = eye.source.name
+        self._options = options
+        self._outlet = outlet
+        self._telling = telling
+        self._executor = executor
+        self._sampler = Sampler(speaking_fps=options.speaking_fps, silent_fps=options.silent_fps)
+        self._wake = asyncio.Event()
+        self._is_due = False  # a picture is wanted whatever the rate
+        self._may_repeat = False  # a question was asked since the last one: the same picture counts as new
+        self._is_small = False  # the last one was asked for, and a larger one is on its way
+        self._picture: Picture | None = None  # the last one
+        self._captured_s = float("-inf")  # when its frame came
+        self._side_px = 0  # its frame's longest side
+        self._failures: set[str] = set()
+        self._retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
+        self._retry_s = 0.0  # no other try before, in seconds of time.monotonic()
+
+    async def run(self) -> None:
+        """Feed until cancelled."""
+        if self._watcher.latest is None and self._eye.source.problem is None:
+            await self._watcher.arrival(within_s=FIRST_S)
+        while True:
+            self._wake.clear()
+            frame, problem = self._watcher.latest, self._watcher.problem()
+            if problem is not None:
+                self._tell_of(problem)
+                self._is_due |= self._outlet.policy == "stream"  # the first one that shows it again
+            elif frame is not None:
+                if self._is_wanted(frame):
+                    await self._hand_over(frame)
+                if self._outlet.policy != "stream":
+                    self._tell_of_return()
+            await self._until_next(frame)
+
+    def speech_began(self) -> None:
+        """Note that the user speaks; a server that answers by itself gets a picture at once."""
+        self.speaking = True
+        self._is_due |= self._outlet.policy == "items_while_speaking"
+        self._wake.set()
+
+    def speech_ended(self) -> None:
+        """Hand over the picture of this moment."""
+        self.speaking = False
+        self._is_due = self._may_repeat = True
+        self._wake.set()
+
+    def hand_over_now(self) -> None:
+        """Hand over the newest frame before this returns, and a newer one where that is worth it.
+
+        A question is answered at once, so its picture is made here and now, on the event loop: it takes
+        0.1 to 1 ms, and what the view's filters take.
+        """
+        self._watcher.touch()
+        self._is_due = self._may_repeat = True
+        frame = self._watcher.latest
+        if frame is not None and self._watcher.problem() is None:
+            self._give(frame, self._made(frame))
+            self._is_due |= self._outlet.policy == "stream"
+        self._wake.set()
+
+    async def sighting(self) -> Sighting | None:
+        """Return what the model saw last of this view, or None if it saw nothing."""
+        picture = self._picture
+        if picture is None or picture.frame is None:
+            return None if picture is None else picture.sighting
+        loop = asyncio.get_running_loop()
+        image = await loop.run_in_executor(self._executor, self._jpeg, picture.frame)
+        encoded = replace(picture, sighting=replace(picture.sighting, image=image), frame=None)
+        if self._picture is picture:
+            self._picture = encoded
+        return encoded.sighting
+
+    def _is_wanted(self, frame: Frame) -> bool:
+        """Tell whether a frame is to be handed over; asked once for each frame."""
+        is_next = self._has_rate() and self._sampler.take(frame.captured_s, speaking=self.speaking)
+        if time.monotonic() < self._retry_s or self._is_old(frame):
+            return False
+        if self._is_due:
+            return True
+        if self._is_small and self._is_enough(frame):
+            self._is_small = False
+            return max(frame.width, frame.height) > self._side_px
+        return is_next and not self._outlet.is_busy(self._name)
+
+    async def _hand_over(self, frame: Frame) -> None:
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._executor, self._made, frame)
+        if self._give(frame, made):
+            self._tell_of_return()
+
+    def _made(self, frame: Frame) -> Frame | EncodedImage | None:
+        """Make a frame into what the model takes, or None if that can't be done; called in any thread."""
+        lens, is_jpeg = self._eye.lens, self._outlet.takes_items
+        try:
+            if is_jpeg and not self.is_named:
+                return lens.jpeg(frame)
+            small = lens.small(frame)
+            if self.is_named:
+                small = named(small, lines.clean(self._name))
+            return self._jpeg(small) if is_jpeg else small
+        except ImageError as error:
+            logger.debug("frame skipped", extra={"source": self._name, "reason": str(error)})
+        except Exception as error:  # a source may be anybody's, and so may its frames
+            self._log("a frame could not be made into a picture", error)
+        return None
+
+    def _jpeg(self, small: Frame) -> EncodedImage:
+        lens = self._eye.lens
+        return encode_jpeg(small, max_side_px=lens.max_side_px, quality=lens.quality)
+
+    def _give(self, frame: Frame, made: Frame | EncodedImage | None) -> bool:
+        """Hand over what was made of a frame; return whether the model has it, or a newer one."""
+        if made is None:
+            self._watcher.reject(frame)
+            return False
+        if self._is_old(frame):  # a question has overtaken it
+            return True
+        now_s, image = time.monotonic(), made if isinstance(made, EncodedImage) else None
+        sighting = Sighting(
+            view=self._name,
+            owner=self._eye.owner,
+            purpose="realtime",
+            image=image,
+            captured_s=frame.captured_s,
+            captured_unix_s=time.time() - (now_s - frame.captured_s),
+            chosen_s=now_s,
+            chosen="newest",
+        )
+        picture = Picture(sighting=sighting, frame=made if isinstance(made, Frame) else None)
+        try:
+            self._outlet.give(picture)
+        except Exception as error:  # of any plugin: the next frame is another try
+            self._log("a picture did not reach the model, trying with the next one", error)
+            self._is_due, self._retry_s = True, now_s + self._retry.next_s()
+            return False
+        self._retry.reset()
+        self._may_repeat = False
+        self._watcher.looked_at(frame)
+        # the one at hand may be older than a turn's picture should be: then a newer one follows
+        was_asked, self._is_due = self._is_due, now_s - frame.captured_s > self._options.max_age_s
+        self._is_small = was_asked and not self._is_enough(frame)
+        self._picture, self._captured_s = picture, frame.captured_s
+        self._side_px = max(frame.width, frame.height)
+        return True
+
+    def _is_old(self, frame: Frame) -> bool:
+        """Tell whether the model has this frame already, or a newer one."""
+        at_s, last_s = frame.captured_s, self._captured_s
+        return at_s < last_s or (at_s == last_s and not self._may_repeat)
+
+    def _is_enough(self, frame: Frame) -> bool:
+        side_px, max_wait_s = self._eye.lens.max_side_px, self._options.max_wait_s
+        return self._watcher.is_enough(frame, side_px, max_wait_s=max_wait_s)
+
+    def _has_rate(self) -> bool:
+        """Tell whether frames go out now without being asked for."""
+        policy = self._outlet.policy
+        return policy == "stream" or (self.speaking and policy == "items_while_speaking")
+
+    async def _until_next(self, frame: Frame | None) -> None:
+        """Wait for a newer frame where it may be wanted, for a request, or until the next check."""
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
+        if self._has_rate() or self._is_due or self._is_small:
+            if self._watcher.latest is not frame:
+                self._wake.set()
+            waits.append(asyncio.create_task(self._watcher.arrival(within_s=CHECK_S)))
+        try:
+            await asyncio.wait(waits, timeout=CHECK_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.wait(waits)
+
+    def _tell_of(self, problem: str) -> None:
+        if self._watcher.demand is Demand.OFF:  # nobody wants a picture of it
+            return
+        reason = problem.partition(",")[0]  # without the seconds that pass
+        sighting = self._eye.nothing(problem, purpose="realtime")
+        self._telling.say(self._name, reason, lines.problem_line(sighting))
+
+    def _tell_of_return(self) -> None:
+        self._telling.say(self._name, "", lines.back_line(self._name))
+
+    def _log(self, message: str, error: Exception) -> None:
+        """Log an error, its kind once."""
+        kind = type(error).__name__
+        level = logging.DEBUG if kind in self._failures else logging.WARNING
+        self._failures.add(kind)
+        logger.log(level, message, extra={"source": self._name, "reason": kind}, exc_info=error)

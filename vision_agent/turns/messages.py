@@ -1,0 +1,167 @@
+"""Sightings in chat messages: the pictures are the message's content, what is known of them its ``extra``.
+
+The spoken text is left as the user said it: livekit-agents compares it to decide whether a preemptive
+reply can be used. A picture is a data URL: a ``VideoFrame`` would keep the raw frame alive.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import mimetypes
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from livekit.agents import llm
+
+from ..imaging.jpeg import EncodedImage
+from ..record.ledger import Ledger
+from ..record.sighting import Sighting
+
+EXTRA_KEY = "vision_agent"
+"""Where ``ChatMessage.extra`` keeps what is known of a message's pictures."""
+Kind = Literal["question", "sent", "given", "tool"]
+"""What a bound message is: what a user said, or pictures that came without a question."""
+
+
+def about(message: llm.ChatMessage) -> dict[str, Any]:
+    """Return what is known of a message's pictures; empty if nothing is."""
+    found = message.extra.get(EXTRA_KEY)
+    return found if isinstance(found, dict) else {}
+
+
+def is_bound(message: llm.ChatMessage) -> bool:
+    """Tell whether the message already has its sightings."""
+    return "sightings" in about(message)
+
+
+def is_question(message: llm.ChatMessage) -> bool:
+    """Tell whether a user message is what a person said, not pictures that came without a question."""
+    return message.role == "user" and about(message).get("kind", "question") == "question"
+
+
+def asked_by(message: llm.ChatMessage) -> str:
+    """Return the identity of the person who asked, or an empty string."""
+    return str(about(message).get("asked_by", ""))
+
+
+def turn_of(message: llm.ChatMessage) -> int:
+    """Return the number of the turn a message belongs to; 0: none yet."""
+    return int(about(message).get("turn", 0))
+
+
+def bind(message: llm.ChatMessage, sightings: Iterable[Sighting], *, turn: int, detail: str = "auto") -> None:
+    """Attach sightings to a user message, in place, once.
+
+    Args:
+        message: The user's message; its text is left alone.
+        sightings: What is in view now; none at all means that there is no camera.
+        turn: Number of the turn.
+        detail: ``inference_detail`` of the pictures: low, high or auto.
+    """
+    if is_bound(message):
+        return
+    seen = list(sightings)
+    message.content.extend(picture(each, detail=detail) for each in seen if each.image or each.address)
+    known = {"kind": "question", "turn": turn, "sightings": [each.record() for each in seen]}
+    message.extra[EXTRA_KEY] = {**about(message), **known}
+
+
+def unbind(message: llm.ChatMessage) -> None:
+    """Take the sightings off a message again, in place, so that it can be bound to those of now."""
+    known = {key: value for key, value in about(message).items() if key == "asked_by"}
+    ours = {each["id"] for each in about(message)["sightings"]}
+    message.content = [
+        part for part in message.content if not (isinstance(part, llm.ImageContent) and part.id in ours)
+    ]
+    message.extra.pop(EXTRA_KEY)
+    if known:
+        message.extra[EXTRA_KEY] = known
+
+
+def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
+    """Give a message the very sightings another one has: the same turn, heard twice."""
+    if is_bound(message) or not is_bound(bound):
+        return
+    ours = {each["id"] for each in about(bound)["sightings"]}
+    message.content.extend(
+        part for part in bound.content if isinstance(part, llm.ImageContent) and part.id in ours
+    )
+    message.extra[EXTRA_KEY] = {**about(message), **about(bound)}
+
+
+def carrier(
+    sightings: Sequence[Sighting], *, kind: Kind, detail: str = "auto", turn: int = 0
+) -> llm.ChatMessage:
+    """Return a user message that holds sightings and no words.
+
+    Args:
+        sightings: What it holds.
+        kind: ``sent`` by a person, ``given`` at the start, or added by a ``tool``; ``question`` for what
+            the agent sees when it speaks by itself.
+        detail: ``inference_detail`` of the pictures: low, high or auto.
+        turn: Number of the turn, 0 if it waits for the next question.
+    """
+    content: list[llm.ChatContent] = [
+        picture(each, detail=detail) for each in sightings if each.image or each.address
+    ]
+    known = {"kind": kind, "turn": turn, "sightings": [each.record() for each in sightings]}
+    return llm.ChatMessage(role="user", content=content, extra={EXTRA_KEY: known})
+
+
+def picture(sighting: Sighting, *, detail: str) -> llm.ImageContent:
+    """Return the content of a sighting that has a picture; its id is the sighting's."""
+    image = sighting.image
+    return llm.ImageContent(
+        id=sighting.id,
+        image=sighting.address if image is None else image.data_url(),
+        mime_type=_type_at(sighting.address) if image is None else image.mime_type,
+        inference_detail="low" if detail == "low" else "high" if detail == "high" else "auto",
+    )
+
+
+def _type_at(address: str) -> str | None:
+    mime_type, _ = mimetypes.guess_type(urlsplit(address).path)
+    return mime_type if mime_type is not None and mime_type.startswith("image/") else None
+
+
+def sightings_of(message: llm.ChatMessage, ledger: Ledger) -> list[Sighting]:
+    """Return a bound message's sightings, from the ledger or, where it does not know them, the message.
+
+    A message may come from another agent's ledger, from ``initial_context`` or from a saved history:
+    what it holds is noted here.
+    """
+    pictures = {part.id: part for part in message.content if isinstance(part, llm.ImageContent)}
+    found = []
+    for known in about(message).get("sightings", ()):
+        sighting = ledger.get(known["id"])
+        if sighting is None:
+            sighting = ledger.note(_restored(known, pictures.get(known["id"])))
+        found.append(sighting)
+    return found
+
+
+def _restored(known: dict[str, Any], content: llm.ImageContent | None) -> Sighting:
+    image = None
+    if content is not None and isinstance(content.image, str) and ";base64," in content.image:
+        header, _, body = content.image.partition(";base64,")
+        width, height = known.get("size_wh") or (0, 0)
+        try:
+            data = base64.b64decode(body, validate=True)
+            image = EncodedImage(
+                data=data, mime_type=header.removeprefix("data:"), width=width, height=height
+            )
+        except binascii.Error:
+            image = None
+    return Sighting(
+        id=known["id"],
+        view=known["view"],
+        owner=known["owner"],
+        purpose=known["purpose"],
+        image=image,
+        problem=known["problem"],
+        address=known["address"],
+        captured_unix_s=known["captured_unix_s"],
+        chosen=known["chosen"],
+    )

@@ -1,0 +1,126 @@
+"""Filters: what a view must not show is covered before a picture of it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+
+from ..errors import ImageError
+from ..imaging.crop import Region, check_box, pixel_box
+from ..imaging.pixels import U8
+
+EVERY_VIEW = "*"
+"""The name under which filters are set for all views."""
+
+
+class FilterFailed(ImageError):
+    """A filter failed on a picture, which is not shown therefore: an unfiltered one never leaves."""
+
+
+class PictureFilter(Protocol):
+    """Changes each picture of a view before it leaves, such as to cover a region or blur faces.
+
+    Called in worker threads, several at once, with the whole picture, upright, in the size the source gave.
+    """
+
+    @property
+    def layout(self) -> Literal["rgb", "i420"]:
+        """What ``apply`` takes: ``rgb`` or ``i420``; planes are cheaper."""
+
+    def apply(self, picture: tuple[U8, ...]) -> tuple[U8, ...]:
+        """Return the changed picture. Whatever it raises, the picture is not shown.
+
+        Args:
+            picture: For ``rgb`` one array ``(h, w, 3)``, RGB. For ``i420`` Y ``(h, w)``, U and V
+                ``(ceil(h/2), ceil(w/2))``. All uint8 and read-only: change a copy.
+
+        Returns:
+            As many arrays of the same shapes, uint8.
+        """
+
+
+Filters = Mapping[str, Sequence[PictureFilter]]
+"""The filters of each view by its name; those of ``*`` come first, for every view."""
+
+
+def filters_of(filters: Filters, view: str) -> tuple[PictureFilter, ...]:
+    """Return the filters of one view, in the order in which they are applied."""
+    return (*filters.get(EVERY_VIEW, ()), *filters.get(view, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRegion:
+    """Covers a region with grey.
+
+    Args:
+        xyxy: Left, top, right, bottom as shares of the upright picture's width and height, 0 to 1.
+
+    Raises:
+        ImageError: The region is empty or outside the picture.
+    """
+
+    xyxy: Region
+
+    def __post_init__(self) -> None:
+        """Check the corners."""
+        check_box(self.xyxy, "mask")
+
+    @property
+    def layout(self) -> Literal["i420"]:
+        """It works on planes."""
+        return "i420"
+
+    def apply(self, picture: tuple[U8, ...]) -> tuple[U8, ...]:
+        """Return copies with the region in grey."""
+        y, u, v = (plane.copy() for plane in picture)
+        x0, y0, x1, y1 = pixel_box(self.xyxy, (y.shape[1], y.shape[0]))
+        y[y0:y1, x0:x1] = 128
+        for chroma in (u, v):
+            chroma[y0 // 2 : (y1 + 1) // 2, x0 // 2 : (x1 + 1) // 2] = 128
+        return y, u, v
+
+
+@dataclass(frozen=True, slots=True)
+class BlurRegion:
+    """Blurs a region until little more than its colours is left. What nobody may read needs a mask.
+
+    Args:
+        xyxy: Left, top, right, bottom as shares of the upright picture's width and height, 0 to 1.
+        blocks: How many blocks are left of the region's shorter side, at most.
+
+    Raises:
+        ImageError: The region is empty or outside the picture, or there are no blocks.
+    """
+
+    xyxy: Region
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_box(self.xyxy, "blur")
+        if self.blocks < 1:
+            raise ImageError(f"blur blocks {self.blocks}: must be at least 1")
+
+    @property
+    def layout(self) -> Literal["i420"]:
+        """It works on planes."""
+        return "i420"
+
+    def apply(self, picture: tuple[U8, ...]) -> tuple[U8, ...]:
+        """Return copies with the region reduced to a few blocks and enlarged again."""
+        y, u, v = (plane.copy() for plane in picture)
+        x0, y0, x1, y1 = pixel_box(self.xyxy, (y.shape[1], y.shape[0]))
+        self._blur(y[y0:y1, x0:x1])
+        for chroma in (u, v):
+            self._blur(chroma[y0 // 2 : (y1 + 1) // 2, x0 // 2 : (x1 + 1) // 2])
+        return y, u, v
+
+    def _blur(self, part: U8) -> None:
+        height, width = part.shape
+        side = max(2, -(-min(width, height) // self.blocks))  # of a block, in pixels: 1 would change nothing
+        few = cv2.resize(part, (max(1, width // side), max(1, height // side)), interpolation=cv2.INTER_AREA)
+        part[:] = np.asarray(cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
