@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,6 +65,13 @@ async def test_reasons_come_over_and_the_process_stays() -> None:
         (process,) = decoders()
         assert (await decoder.decode(file_of("PNG"))).width == 640
         assert decoders() == [process] and decoder.killed == 0
+
+
+def test_the_process_loads_nothing_but_what_decodes() -> None:
+    loaded = "import sys, vision_agent.decoding.child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    packages = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "cv2" in packages and not packages & {"asyncio", "livekit", "av", "aiohttp"}
 
 
 async def test_it_does_not_heed_signals_that_go_to_every_process_of_a_terminal() -> None:
@@ -140,9 +148,10 @@ async def test_a_process_that_dies_takes_one_picture_along(caplog: pytest.LogCap
 async def test_a_process_that_died_while_it_was_idle_is_replaced() -> None:
     async with decoding() as decoder:
         await decoder.decode(file_of("PNG"))
-        (process,) = decoders()
+        process = decoder._process  # whether asyncio has taken note of the end shows nowhere else
+        assert process is not None
         process.kill()
-        await until(lambda: not process.is_running())  # which it is until this process has taken note
+        await until(lambda: process.returncode is not None)
         assert (await decoder.decode(file_of("PNG"))).width == 640
         assert decoder.killed == 0
 

@@ -341,7 +341,7 @@ async def test_the_first_question_is_answered_from_the_initial_picture(tmp_path:
         await session.start(VisionAgent(vision=vision, chat_ctx=chat_ctx))
         assert "VA-1700000000" in await ask(session, "What does the QR code say?")
     (first, *_) = [m for m in model.requests[-1].messages() if m.role == "user"]
-    assert first.content[0] == "[a picture given at the start: manual page.png]"
+    assert first.content[0] == '[picture: given at the start, "manual page.png"]'
 
 
 async def test_the_initial_picture_stays_beside_the_turn_pictures(tmp_path: Path) -> None:
@@ -369,3 +369,18 @@ async def test_the_built_in_model_says_that_it_opens_no_address() -> None:
         await session.start(VisionAgent(vision=vision, chat_ctx=chat_ctx))
         answer = await ask(session, "What does the QR code say?")
         assert "VA-1700000000" in answer and "I can't open addresses" in answer
+
+
+async def test_size_quality_and_detail_of_the_views_are_those_of_initial_pictures_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(file_of("PNG"))
+    sizes = []
+    for quality in (20, 95):
+        options = VisionOptions(max_side_px=200, quality=quality, inference_detail="low")
+        (message,) = (await initial_context([path], vision=options)).messages()
+        (content,) = (part for part in message.content if isinstance(part, llm.ImageContent))
+        assert content.inference_detail == "low" and isinstance(content.image, str)
+        data = base64.b64decode(content.image.partition(",")[2])
+        assert max(decode_jpeg(data).shape[:2]) == 200
+        sizes.append(len(data))
+    assert sizes[1] > 2 * sizes[0]

@@ -193,12 +193,14 @@ async def test_a_model_that_fails_ends_the_question_not_the_talk(tmp_path: Path)
 
 async def test_lines_in_answers_out(tmp_path: Path) -> None:
     (tmp_path / "given.png").write_bytes(file_of("PNG"))
-    questions = "What was the code given at the start?\n\nWhat colours do you see?\n/status"
+    questions = "What was the code given at the start?\n\nWhat colours do you see?\n/status\n/counts"
     code, stdout, stderr = await piped(questions, "--image", "given.png", cwd=tmp_path)
     assert (code, stderr) == (0, "")
-    first, second, status = stdout.splitlines()
+    first, second, status, frames, pictures = stdout.splitlines()
     assert first == "The code says VA-1700000000."
     assert "colours are" in second and status.startswith("testcard 1280x720 | ")
+    assert re.fullmatch(r"testcard: \d+ frames, \d+ used, \d+ dropped, 0 bad, 0 failures", frames)
+    assert pictures.startswith("2 requests, ")
 
 
 async def test_a_pipe_nobody_writes_to_does_not_hold_the_process(tmp_path: Path) -> None:

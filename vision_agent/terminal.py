@@ -1,4 +1,4 @@
-"""``vision-agent chat``: a conversation in the terminal, with the state of the source always in view."""
+"""``vision-agent chat``: a conversation in the terminal, with a status line about the source."""
 
 from __future__ import annotations
 
@@ -25,30 +25,31 @@ from .signals import stop_signals
 from .views.eye import Eye
 
 REFRESH_S = 0.5
-"""How often the status line is drawn anew, in seconds."""
+"""How often the status line is redrawn, in seconds."""
 RATE_WINDOW_S = 2.0
 """Time over which the frame rate is counted, in seconds."""
 HELP = """\
 Ask about what the camera sees, in your own words.
 /status  the source, its frames and the model
+/counts  what became of frames and pictures since the start
 /help    this text
 /quit    leave; so do Ctrl-D and Ctrl-C
 Marked pictures need a place: start with --save DIR to let the agent make them."""
 
 
 class FolderOutput:
-    """Keeps the agent's pictures as files, beside those that are there.
+    """Saves the agent's pictures as files; it never overwrites one.
 
     Args:
-        folder: Where they go; made if it is missing.
+        folder: Where they go; created if it is missing.
 
     Raises:
-        ConfigError: The folder can't be made.
+        ConfigError: The folder can't be created.
     """
 
     def __init__(self, folder: Path) -> None:
         self.saved: deque[Path] = deque()
-        """New files nobody was told of yet."""
+        """New files that have not been announced yet."""
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ class FolderOutput:
             raise ConfigError(f"--save {folder}: {error.strerror}") from error
 
     async def send(self, image: EncodedImage, *, name: str, attributes: Mapping[str, str]) -> None:
-        """Write one picture, under a name nothing has yet.
+        """Write one picture under an unused name.
 
         Raises:
             OSError: It can't be written.
@@ -76,7 +77,7 @@ class FolderOutput:
 
 
 class Status:
-    """The line that tells how the source, the model and the last answer are doing."""
+    """The line about the source, the model and the last answer."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.answer: Answer | None = None
@@ -84,7 +85,7 @@ class Status:
         self._counts: dict[str, deque[tuple[float, int]]] = {}
 
     def line(self) -> str:
-        """Return the line as of now."""
+        """Return the current line."""
         now_s = time.monotonic()
         parts = [self._view(eye, now_s) for eye in self._conversation.vision.eyes]
         parts.append(f"model {self._conversation.model_name}")
@@ -112,9 +113,9 @@ async def chat(config: Config, *, source: str, save: Path | None = None) -> int:
     """Talk until the person leaves or the input ends.
 
     Args:
-        config: What the agent is like.
+        config: Settings of the agent.
         source: URI of what to look at.
-        save: Folder for marked pictures; None: none are made, nothing is left on disk.
+        save: Folder for marked pictures; None: the agent makes none, and nothing is left on disk.
 
     Returns:
         0, or 128 plus the number of the signal that ended it.
@@ -153,6 +154,8 @@ async def _talk(config: Config, source: str, save: Path | None) -> int:
                     _write(f"{HELP}\n")
                 elif question == "/status":
                     _write(f"{status.line()}\n")
+                elif question == "/counts":
+                    _write("".join(f"{line}\n" for line in conversation.vision.statistics().lines()))
                 elif question.startswith("/"):
                     _write(f"{question.split()[0]} is no command; /help lists them\n")
                 else:
@@ -169,7 +172,7 @@ async def _talk(config: Config, source: str, save: Path | None) -> int:
 
 
 async def _typed(conversation: Conversation, status: Status) -> AsyncGenerator[str, None]:
-    """Yield the lines a person types; the first key already raises the view to full size."""
+    """Yield the lines that a person types; the first key already raises the view to full size."""
     prompt: PromptSession[str] = PromptSession(
         "you> ", history=InMemoryHistory(), bottom_toolbar=status.line, refresh_interval=REFRESH_S
     )
@@ -189,7 +192,7 @@ async def _typed(conversation: Conversation, status: Status) -> AsyncGenerator[s
                 yield line
         except EOFError:
             return
-        except KeyboardInterrupt:  # the key, not the signal: made one, so that there is one way out
+        except KeyboardInterrupt:  # Ctrl-C as a key: send the signal, so that one path handles both
             signal.raise_signal(signal.SIGINT)
             await asyncio.get_running_loop().create_future()
         finally:

@@ -133,4 +133,7 @@ class Decoder:
         """Wait until a process that was killed is gone."""
         if self._ending is not None:
             await self._ending.wait()
+            assert self._ending.stdin is not None
+            with suppress(ConnectionError):  # the rest of a file; Python 3.10 logs it unless somebody waits
+                await self._ending.stdin.wait_closed()
             self._ending = None

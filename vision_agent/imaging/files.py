@@ -19,10 +19,10 @@ from .pixels import U8
 from .scale import scale_down
 
 STRIP_PIXELS = 250_000
-"""About how many pixels at a time are brought to RGB: what a picture costs beside its decoded bytes."""
+"""About how many pixels are converted to RGB at a time: this limits the extra memory."""
 MAX_SCANS = 100
 """Most scans of a JPEG: progressive ones have about ten, and each costs a pass over all pixels."""
-# with a length after it or unknown, or the end: no stuffed zero, restart or start, which have none
+# a marker with a length, an unknown one, or the end; a stuffed zero, restart or start has no length
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd9-\xfe]")
 _SOF0, _EOI, _SOS = 0xC0, 0xD9, 0xDA
 
@@ -36,13 +36,13 @@ def read_picture(
 ) -> EncodedImage:
     """Read a picture file whose sender is not trusted.
 
-    The type is found from the bytes. The size, and of a JPEG the number of scans, is checked before
-    a pixel is decoded. EXIF orientation is applied, transparency is put on white, of an animation the
-    first frame counts.
+    The bytes decide the type. The size, and for a JPEG the number of scans, is checked before a pixel is
+    decoded. EXIF orientation is applied, transparency becomes white, and an animation counts as its
+    first frame.
 
-    While it is read a pixel of the file takes at most 4 bytes (PNG), 1 (GIF), 9 (WebP) or 13 (animated
-    WebP), and up to 3 more where the picture is less than four times too large. A JPEG is scaled while
-    it is decoded and takes less than 1, but a progressive one up to 6, and 8 in CMYK.
+    During reading a pixel of the file takes at most 4 bytes (PNG), 1 (GIF), 9 (WebP) or 13 (animated
+    WebP), and up to 3 more if the picture is less than four times too large. A JPEG is scaled while it is
+    decoded and takes less than 1 byte, but a progressive one up to 6, and 8 in CMYK.
 
     Args:
         data: The whole file.
@@ -51,7 +51,7 @@ def read_picture(
         quality: JPEG quality of the result, 1-100.
 
     Raises:
-        ImageError: It is no accepted picture, is broken, or is too large; or a value is out of range.
+        ImageError: It is not an accepted picture, is broken or too large; or a value is out of range.
     """
     if not 1 <= quality <= 100:
         raise ImageError(f"quality {quality}: must be from 1 to 100")
@@ -67,20 +67,20 @@ def read_picture(
             return encode_rgb(_upright(rgb, opened), max_side_px=max_side_px, quality=quality)
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:  # of GIF and WebP, whose readers look for themselves
+    except Image.DecompressionBombError as error:  # GIF and WebP: their readers have a check of their own
         most = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise ImageError(f"too many pixels: at most {most} are accepted") from error
     except MemoryError as error:
         raise ImageError("the picture is too large for the memory of this machine") from error
-    # Decoders that meet foreign bytes raise what they please: OSError, ValueError and SyntaxError mostly,
-    # but struct.error, TypeError, IndexError, EOFError, cv2.error and others have been seen too.
+    # Decoders raise many errors on foreign bytes: mostly OSError, ValueError and SyntaxError, but we have
+    # also seen struct.error, TypeError, IndexError, EOFError, cv2.error and others.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImageError(f"the picture is broken: {reason}") from error
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
-    """Read the header, without Pillow's limit of its own, which may be below the one that is set."""
+    """Read the header, without Pillow's own limit, which may be below ours."""
     file = io.BytesIO(data)
     if data.startswith(b"\xff\xd8\xff"):
         if _has_too_many_scans(data):
@@ -98,7 +98,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 def _has_too_many_scans(data: bytes) -> bool:
     """Count the scans from marker to marker, as a decoder does, up to the end of the picture.
 
-    Those of a thumbnail in the EXIF data and of what follows the picture don't count.
+    Scans of a thumbnail in the EXIF data and of data after the picture don't count.
     """
     scans, at = 0, 0
     while scans <= MAX_SCANS and (marker := _MARKER.search(data, at)):
@@ -106,9 +106,9 @@ def _has_too_many_scans(data: bytes) -> bool:
         code = data[at - 1]
         scans += code == _SOS
         if code == _EOI:
-            if scans:  # before the first scan it only ends the tables: a picture may follow
+            if scans:  # before the first scan an end marker only ends the tables: a picture may follow
                 break
-        elif code >= _SOF0:  # a decoder knows none of those below, and skips nothing after them
+        elif code >= _SOF0:  # decoders don't know the codes below, and skip nothing after them
             at += int.from_bytes(data[at : at + 2], "big")
     return scans > MAX_SCANS
 
@@ -126,7 +126,7 @@ def _decode_webp(data: bytes) -> Image.Image:
 def _to_rgb(decoded: Image.Image, enough_px: int) -> U8:
     """Return RGB on white, reduced by a whole number so that the longest side stays ``enough_px``.
 
-    It is done strip by strip: the decoded picture is the only thing of its size.
+    It works strip by strip: only the decoded picture itself needs memory of the full size.
     """
     decoded.load()
     width, height = decoded.size
@@ -154,10 +154,10 @@ def _on_white(strip: Image.Image) -> Image.Image:
 
 
 def _upright(rgb: U8, opened: Image.Image) -> U8:
-    """Turn as EXIF says. EXIF that can't be read says nothing."""
+    """Turn as EXIF says. Unreadable EXIF changes nothing."""
     try:
         orientation = opened.getexif().get(ExifTags.Base.Orientation)
-    # its parser raises what it pleases on foreign bytes, and none of it makes the pixels unusable
+    # the EXIF parser raises many errors on foreign bytes, but the pixels are usable in any case
     except Exception:
         return rgb
     if orientation in (5, 6, 7, 8):
