@@ -6,7 +6,7 @@ STAMP := .venv/.synced
 SERVER_VERSION := 1.11.0
 SERVER := .cache/livekit-server-$(SERVER_VERSION)/livekit-server
 
-.PHONY: setup server rtsp-server browser page demo test check format bench
+.PHONY: setup server rtsp-server browser page demo test lowest check format bench
 setup: $(STAMP)
 
 .venv/bin/uv:
@@ -71,6 +71,22 @@ browser:
 
 test: setup server rtsp-server browser page
 	.venv/bin/python -m pytest
+
+# The lowest versions pyproject.toml allows, on the oldest Python that is here: the tests of what is made with each of
+# them, as far as these need no server
+LOWEST := .venv-lowest
+LOWEST_TESTS := $(patsubst %,tests/test_%.py,annotate cameras config doctor fit_frame gemini image initial offline \
+	picture sources terminal web_sources)
+PYTHONS := python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python python3.11 python3.12 python3.13 $(PYTHON)
+lowest: $(LOWEST)/.synced
+	$(LOWEST)/bin/python -m pytest -m "not server" $(LOWEST_TESTS)
+
+$(LOWEST)/.synced: pyproject.toml | .venv/bin/uv
+	@oldest=$$(for each in $(PYTHONS); do $$each -c pass 2>/dev/null && echo $$each && break; done) \
+	&& echo "==> installing the lowest versions for $$($$oldest --version) in $(LOWEST)" \
+	&& $(UV) venv --quiet --clear --python $$oldest $(LOWEST) \
+	&& $(UV) pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable . --group dev
+	@touch $@
 
 check: setup
 	.venv/bin/ruff check .

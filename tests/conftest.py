@@ -33,7 +33,7 @@ MAY_BLOCK = {  # at the start or on the side, where no picture waits
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes the fixture ``server``; what starts a livekit-server by itself has the mark in its file."""
+    """Mark what takes the fixture ``server``; a test that starts livekit-server itself is marked in place."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.server)

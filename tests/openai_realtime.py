@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 
 from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes
+from vision_agent.realtime.items import PREFIX
 
 ITEM_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}")
 CONTENT = {  # what a client may put into a message, by its role
@@ -49,9 +50,12 @@ class OpenAIRealtimeServer:
     """Every picture item that was ever created."""
     answers: list[Answer] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
-    deleted: int = 0
+    refuses_pictures: bool = False
+    transcribes: str = ""
+    """What it hears in all audio, if anything."""
     connections: int = 0
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+    audio_bytes: int = 0
+    """What is in the input buffer."""
     calls: list[dict[str, str]] = field(default_factory=list)
     """Tool calls to make instead of an answer, one a response."""
 
@@ -61,7 +65,6 @@ class OpenAIRealtimeServer:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         self._socket: web.WebSocketResponse | None = None
         self._numbers = itertools.count(1)
-        self._audio_bytes = 0
         self.base_url = ""
 
     async def __aenter__(self) -> OpenAIRealtimeServer:
@@ -74,6 +77,11 @@ class OpenAIRealtimeServer:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+
+    @property
+    def ours(self) -> list[dict[str, Any]]:
+        """The items of the conversation that a feed made."""
+        return [item for item in self.pictures if item["id"].startswith(PREFIX)]
 
     @property
     def pictures(self) -> list[dict[str, Any]]:
@@ -107,7 +115,7 @@ class OpenAIRealtimeServer:
             return web.Response(status=401)
         socket = web.WebSocketResponse(max_msg_size=20_000_000)
         await socket.prepare(request)
-        self.items, self._socket, self._audio_bytes = [], socket, 0
+        self.items, self._socket, self.audio_bytes = [], socket, 0
         self.connections += 1
         await self._send("session.created", session={"type": "realtime", "object": "realtime.session"})
         async for raw in socket:
@@ -119,7 +127,6 @@ class OpenAIRealtimeServer:
         kind = event.get("type")
         if kind == "session.update":
             assert event["session"]["type"] == "realtime"
-            self.sessions.append(event["session"])
             await self._send("session.updated", session=event["session"])
         elif kind == "conversation.item.create":
             await self._create(event)
@@ -128,14 +135,14 @@ class OpenAIRealtimeServer:
         elif kind == "response.create":
             await self._respond(event.get("response") or {}, by_server=False)
         elif kind == "input_audio_buffer.append":
-            self._audio_bytes += len(base64.b64decode(event["audio"], validate=True))
+            self.audio_bytes += len(base64.b64decode(event["audio"], validate=True))
         elif kind == "input_audio_buffer.commit":
-            if self._audio_bytes < LEAST_AUDIO_BYTES:
+            if self.audio_bytes < LEAST_AUDIO_BYTES:
                 await self._refuse(event, "input_audio_buffer_commit_empty", "buffer too small")
             else:
                 await self._commit(self._new_id("item"))
         elif kind == "input_audio_buffer.clear":
-            self._audio_bytes = 0
+            self.audio_bytes = 0
             await self._send("input_audio_buffer.cleared")
         elif kind == "response.cancel":
             await self._refuse(event, "response_cancel_not_active", "Cancellation failed: no response")
@@ -156,6 +163,8 @@ class OpenAIRealtimeServer:
             kinds = {part["type"] for part in item["content"]}
             if not item["content"] or kinds - CONTENT[item["role"]]:
                 return await self._refuse(event, "invalid_value", "Invalid 'item.content'.")
+        if has_picture(item) and self.refuses_pictures:
+            return await self._refuse(event, "invalid_value", "Invalid 'item.content[1].image_url'.")
         if has_picture(item):
             decode_jpeg(picture_of(item))  # it must be one
             self.created.append(item)
@@ -179,15 +188,17 @@ class OpenAIRealtimeServer:
         if event["item_id"] not in ids:
             return await self._refuse(event, "item_delete_invalid_item_id", "does not exist")
         del self.items[ids.index(event["item_id"])]
-        self.deleted += 1
         await self._send("conversation.item.deleted", item_id=event["item_id"])
 
     async def _commit(self, item_id: str) -> None:
-        self._audio_bytes = 0
+        self.audio_bytes = 0
         previous = self.items[-1]["id"] if self.items else None
         await self._send("input_audio_buffer.committed", previous_item_id=previous, item_id=item_id)
         content = [{"type": "input_audio", "transcript": None}]
         await self._add({"id": item_id, "type": "message", "role": "user", "content": content})
+        if self.transcribes:
+            kind = "conversation.item.input_audio_transcription.completed"
+            await self._send(kind, item_id=item_id, content_index=0, transcript=self.transcribes)
 
     async def _respond(self, asked: dict[str, Any], *, by_server: bool) -> None:
         codes = [mark.text for item in self.pictures for mark in read_codes(decode_jpeg(picture_of(item)))]

@@ -20,11 +20,11 @@ from livekit.agents import (
 )
 from livekit.agents.types import NotGivenOr
 
-from vision_agent.fair_queue import FairQueue
-from vision_agent.listening import EVERYBODY, Listening
+from vision_agent.hearing.fair_queue import FairQueue
+from vision_agent.hearing.listening import EVERYBODY, Listening
+from vision_agent.hearing.notices import FailureNotices
+from vision_agent.hearing.questions import Questions
 from vision_agent.livekit_compat import lasting_connect_options
-from vision_agent.notices import FailureNotices
-from vision_agent.questions import Questions
 from vision_agent.testing.server import LocalServer
 
 from .rooms import joined

@@ -114,8 +114,8 @@ def test_the_few_figures_of_the_readme_are_those_that_the_report_has(tmp_path: P
     facts["machine"] = {"cpu": "a processor", "cores": 4, "python": "3.11"}  # type: ignore[assignment]
     write([turn, peers], facts, tmp_path)
     lines = beside(tmp_path / "bench.json").splitlines()
-    assert "| from a wish to a full-size frame, `ready`: p95, longest | 200, 1100 ms |" in lines
-    assert "| a 720p frame to a JPEG of each one's default size | - | - | - | 7.00 ms | - |" in lines
+    assert "| from the raised demand to a full-size frame, `ready`: p95, longest | 200, 1100 ms |" in lines
+    assert "| a 720p frame to a JPEG of each library's default size | - | - | - | 7.00 ms | - |" in lines
     assert len([line for line in lines if line.startswith("|") and "---" not in line]) == 4
 
 

@@ -20,6 +20,8 @@ from vision_agent.bench.result import Result
 from vision_agent.bench.stage import Stages
 from vision_agent.bench.talk import SPEAKING_S
 
+pytestmark = pytest.mark.server
+
 
 @pytest.mark.timeout(180)
 async def test_the_parts_in_a_room_run_and_write_what_they_found(tmp_path: Path) -> None:

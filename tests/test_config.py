@@ -28,7 +28,7 @@ def test_the_default_file_says_every_default_with_a_comment() -> None:
     [
         ("[vision]\nmax_age_ms = 300", "unknown key vision.max_age_ms: did you mean max_age_s?"),
         ("[vison]", "unknown section vison: did you mean vision?"),
-        ("[vision]\nmax_age_s = 300", "vision.max_age_s = 300.0: must be from 0 to 60 seconds"),  # ms
+        ("[vision]\nmax_age_s = 300", "vision.max_age_s = 300.0: must be from 0.01 to 60 seconds"),  # ms
         ('[vision]\nmax_age_s = "300ms"', "vision.max_age_s = '300ms': must be a number"),
         ("[vision]\nspeaking_fps = -1", "vision.speaking_fps = -1.0: must be from 0 to 60 frames per second"),
         ("[vision]\nmax_side_px = 768.5", "vision.max_side_px = 768.5: must be a whole number"),

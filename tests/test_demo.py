@@ -30,6 +30,7 @@ def is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.server
 async def test_one_question_and_then_nothing_is_left() -> None:
     async with demo() as (command, url), aiohttp.ClientSession() as http:
         async with http.get(url) as page:
@@ -60,6 +61,7 @@ async def test_one_question_and_then_nothing_is_left() -> None:
         assert not any(is_open(port) for port in ports)
 
 
+@pytest.mark.server
 async def test_other_names_and_other_pages_get_nothing() -> None:
     async with demo() as (command, url), aiohttp.ClientSession() as http:
         port = url.rpartition(":")[2]
@@ -84,6 +86,7 @@ async def test_other_names_and_other_pages_get_nothing() -> None:
         assert outside == []
 
 
+@pytest.mark.server
 async def test_a_port_in_use_and_a_port_that_is_none_are_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

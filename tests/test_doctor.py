@@ -35,6 +35,7 @@ def environment(url: str, secret: str = "s" * 40) -> dict[str, str]:
     return {"LIVEKIT_URL": url, "LIVEKIT_API_KEY": "local", "LIVEKIT_API_SECRET": secret}
 
 
+@pytest.mark.server
 async def test_a_server_with_the_right_and_the_wrong_key() -> None:
     async with LocalServer() as server:
         found = await server_of(environment(server.url, server.api_secret))
@@ -66,6 +67,7 @@ async def test_half_a_set_of_keys_is_a_problem_and_none_is_not() -> None:
     assert (await server_of(NO_KEYS)).state == "note"
 
 
+@pytest.mark.server
 async def test_the_binary_is_found_with_its_version_or_missed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""No way out goes around the lens: what a mask covers is seen at none of the doors, what is beside it at all."""
+"""No way out goes around the lens: what a mask covers is seen at none of the doors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MAKERS = {
         "tools.py": "a drawing on a picture that the model has seen",
     },
     "fit_frame": {"imaging/jpeg.py": "here it is made", "views/lens.py": "the way out"},
-    "simplejpeg": {
+    "simplejpeg's encoders": {
         "imaging/jpeg.py": "the encoder",
         "sources/jpeg_packet.py": "the standard's tables, of a black square",
     },
@@ -57,7 +57,11 @@ MAKERS = {
     "save": {},
     "EncodeOptions": {},
     "livekit's images": {},
-    "EncodedImage": {"imaging/jpeg.py": "here it is made"},
+    "EncodedImage": {
+        "imaging/jpeg.py": "here it is made",
+        "decoding/messages.py": "files that people send, decoded by the child process",
+        "turns/messages.py": "the picture that a message holds",
+    },
     "ImageContent": {"turns/messages.py": "pictures of sightings"},
     "VideoFrame": {
         "realtime/outlet.py": "small frames that came out of the lens",
@@ -91,11 +95,11 @@ def makers_in(source: str) -> Iterator[str]:
             if "livekit.agents.utils" in (node.module or "") and "images" in ast.unparse(node):
                 yield "livekit's images"
             if node.module == "simplejpeg":
-                yield "simplejpeg"
+                yield "simplejpeg's encoders"
             yield from (alias.name for alias in node.names if alias.name in MAKERS.keys() - CALLED)
         elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "simplejpeg":
             if not node.attr.startswith("decode"):
-                yield "simplejpeg"
+                yield "simplejpeg's encoders"
         elif isinstance(node, ast.Attribute) and ast.unparse(node).endswith("utils.images"):
             yield "livekit's images"
         elif isinstance(node, ast.Attribute | ast.Name | ast.FunctionDef):
@@ -130,8 +134,8 @@ def test_what_makes_or_sends_a_picture_is_used_only_where_a_reason_stands() -> N
         ("from .imaging.jpeg import encode_jpeg", "encode_jpeg"),
         ("from . import imaging\nimaging.jpeg.encode_rgb(rgb)", "encode_rgb"),
         ("later(jpeg.fit_frame, frame)", "fit_frame"),
-        ("import simplejpeg\nsimplejpeg.encode_jpeg(rgb)", "simplejpeg"),
-        ("from simplejpeg import encode_jpeg_yuv_planes as e", "simplejpeg"),
+        ("import simplejpeg\nsimplejpeg.encode_jpeg(rgb)", "simplejpeg's encoders"),
+        ("from simplejpeg import encode_jpeg_yuv_planes as e", "simplejpeg's encoders"),
         ("import cv2\ncv2.imencode('.jpg', bgr)", "imencode"),
         ("from cv2 import imwrite", "imwrite"),
         ("Image.fromarray(rgb).save(file)", "save"),
@@ -330,7 +334,7 @@ async def realtime_pictures(
         await until(lambda: bool(pictures or items.shown))
         feed.speech(False)
         feed.typed()
-        await until(lambda: len(pictures) + len(items.shown) >= 3)
+        await until(lambda: len(pictures) + len(items.shown) >= 2)
         pictures.extend(pixels(sighting.image) for sighting in items.shown)
         yield feed, pictures
     finally:
@@ -352,32 +356,28 @@ async def test_what_a_realtime_model_sees(covered: bool, policy: Policy, named: 
 async def test_a_camera_in_a_room(server: LocalServer, covered: bool) -> None:
     """By its view's name; another camera is left as it is."""
     filters: Filters | None = {"camera of alice": [MaskRegion(QR_REGION)]} if covered else None
-    options = VisionOptions(max_wait_s=2.0)
+    read: dict[str, set[str]] = {"camera of alice": set(), "camera of bob": set()}
     async with (
         joined(server, "agent") as room,
         joined(server, "alice") as alice,
         joined(server, "bob") as bob,
     ):
-        async with Vision.for_room(room, options=options, filters=filters) as vision:
-            async with publishing(alice, simulcast=False), publishing(bob, simulcast=False):
-                read: dict[str, set[str]] = {}
-                texts: dict[str, str] = {}
-
-                async def look() -> None:
-                    for view in await vision.look():
-                        if view.image is not None:
-                            rgb = pixels(view.image)
-                            read[view.view] = read.get(view.view, set()) | await asyncio.to_thread(
-                                texts_in, rgb
-                            )
-                            if view.view == "camera of alice":
-                                marks = await asyncio.to_thread(read_text, rgb)
-                                texts[view.view] = " ".join(mark.text for mark in marks)
-
-                while not (read.get("camera of bob") and "TODAY" in texts.get("camera of alice", "")):
-                    await look()
-                await look()
-                assert bool(read["camera of alice"]) is not covered
+        async with (
+            Vision.for_room(room, filters=filters) as vision,
+            publishing(alice, size_wh=(640, 360), simulcast=False),
+            publishing(bob, size_wh=(640, 360), simulcast=False),
+        ):
+            await until(lambda: len(vision.eyes) == 2)
+            words = ""
+            while not read["camera of bob"] or "TODAY" not in words:
+                for view in await vision.look():
+                    if view.image is not None:
+                        picture = pixels(view.image)
+                        read[view.view] |= await asyncio.to_thread(texts_in, picture)
+                        if view.view == "camera of alice":
+                            marks = await asyncio.to_thread(read_text, picture)
+                            words = " ".join(mark.text for mark in marks)
+    assert bool(read["camera of alice"]) is not covered
 
 
 @filtered

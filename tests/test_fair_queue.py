@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vision_agent.fair_queue import FairQueue, Question
+from vision_agent.hearing.fair_queue import FairQueue, Question
 
 
 def question(name: str, text: str | None = "?") -> Question:

@@ -72,7 +72,9 @@ async def test_two_turns_carry_the_picture_of_their_moment_with_its_type_and_lin
     assert "camera" in first["systemInstruction"]["parts"][0]["text"]
     question, line, picture = first["contents"][-1]["parts"]
     assert question == {"text": "What does the QR code say?"}
-    assert line["text"].startswith("[desk, seen ") and line["text"].endswith(" ms before this question]")
+    assert line["text"].startswith('[picture: "desk", seen ') and line["text"].endswith(
+        " ms before this question]"
+    )
     assert picture["inlineData"]["mimeType"] == "image/jpeg"
     assert [turn["role"] for turn in second["contents"]] == ["user", "model", "user"]
     assert second["contents"][0] == first["contents"][0]  # the history holds the very same picture
@@ -97,7 +99,7 @@ async def test_pictures_of_the_start_are_on_the_wire(gemini: GeminiServer, tmp_p
             assert "VA-1700000000" in await ask(session, "What does the QR code say?")
     (request,) = gemini.requests
     parts = request["contents"][0]["parts"]
-    assert {"text": "[a picture given at the start: start.png]"} in parts
+    assert {"text": '[picture 1 of 2: given at the start, "start.png"]'} in parts
     assert {"fileData": {"fileUri": url, "mimeType": "image/png"}} in parts
     assert turns_with_pictures(request) == 1
 
@@ -117,7 +119,11 @@ async def test_each_kind_of_file_that_is_sent_is_on_the_wire_as_the_picture_it_i
                     assert f"VA-{1_700_000_000 + n}" in answer
                     turns = gemini.requests[-1]["contents"]
                     parts = [part for turn in turns if turn["role"] == "user" for part in turn["parts"]]
-                    at = parts.index({"text": f"[a picture the user sent: {format}]"})
+                    at = [
+                        index
+                        for index, part in enumerate(parts)
+                        if f'caption "{format}"' in part.get("text", "")
+                    ][-1]
                     picture = parts[at + 1]  # right behind its line
                     assert picture["inlineData"]["mimeType"] == "image/jpeg"
                     (shown,) = pictures([picture])
@@ -128,7 +134,7 @@ async def test_a_muted_and_a_missing_camera_are_told(gemini: GeminiServer) -> No
     source = CardSource()
     source.problem, options = "the camera is muted", VisionOptions(max_wait_s=0.1)
     for vision, said in (
-        (Vision(source=source, options=options), "[no picture from desk: the camera is muted]"),
+        (Vision(source=source, options=options), '[no picture from "desk": the camera is muted]'),
         (Vision(source=None), "[no picture: there is no camera]"),
     ):
         async with vision, talking_to(gemini, VisionAgent(vision=vision)) as session:

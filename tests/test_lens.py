@@ -163,6 +163,27 @@ def test_what_is_under_a_mask_makes_no_difference_to_a_single_byte(
         assert texts_in(pixels(one)) == {"SHOWN"}
 
 
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind != "jpeg"]
+)  # JPEG itself smears over the edge
+@pytest.mark.parametrize("rotation_deg", ROTATIONS)
+@pytest.mark.parametrize("size_wh", SIZES, ids=str)
+def test_nor_does_what_reaches_up_to_the_edge_of_the_mask(
+    kind: str, rotation_deg: int, size_wh: tuple[int, int]
+) -> None:
+    """A chroma sample belongs to four pixels, and the region may have only one of them."""
+    for x0, y0, x1, y1 in ((32, 36, 288, 324), (33, 35, 287, 323), (32, 35, 287, 324), (0, 0, 641, 361)):
+        box = (x0, y0, min(x1, size_wh[0]), min(y1, size_wh[1]))
+        share = [px / side for px, side in zip(box, size_wh * 2, strict=True)]
+        made = set()
+        for colour in ((200, 30, 30), (30, 60, 200)):
+            picture = two_codes(size_wh=size_wh).copy()
+            picture[box[1] : box[3], box[0] : box[2]] = colour
+            frame = frame_of(picture, kind=kind, rotation_deg=rotation_deg)
+            made.add(large(MaskRegion((share[0], share[1], share[2], share[3]))).jpeg(frame).data)
+        assert len(made) == 1
+
+
 @pytest.mark.parametrize("rotation_deg", ROTATIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_blurred_region_can_not_be_read_and_what_is_beside_it_can(kind: str, rotation_deg: int) -> None:

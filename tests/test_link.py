@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from livekit.agents import Agent, AgentSession
 
-from vision_agent.link import Link
+from vision_agent.hearing.link import Link
 from vision_agent.testing.server import LocalServer
 
 from .rooms import joined

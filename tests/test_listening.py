@@ -9,7 +9,7 @@ from livekit import api
 
 from vision_agent import ConfigError
 from vision_agent.config import parse_config
-from vision_agent.listening import EVERYBODY, Listening, is_person
+from vision_agent.hearing.listening import EVERYBODY, Listening, is_person
 from vision_agent.testing.server import LocalServer
 
 from .rooms import joined

@@ -195,6 +195,9 @@ async def test_what_was_said_is_logged_under_names_that_begin_with_the_mark(
     [
         # of other modules of the package, and of its tests and benchmarks
         ("livekit.agents.voice.agent_session", ["SessionConnectOptions"]),
+        ("livekit.agents.voice.run_result", ["RunResult"]),
+        ("livekit.agents", ["room_io", "RunResult", "SpeechCreatedEvent", "CloseReason"]),
+        ("livekit.agents.language", ["LanguageCode"]),
         ("livekit.agents.voice", ["SpeechHandle", "io"]),
         (
             "livekit.agents.types",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vision_agent.bench.memory import watch
 from vision_agent.bench.stage import Stages
 
 
+@pytest.mark.server
 async def test_memory_stays_flat_while_a_model_never_answers() -> None:
     async with Stages() as stages:
         found = await watch(25, 8, lambda what: None, stages)

@@ -18,7 +18,7 @@ from livekit.agents import (
 )
 from livekit.plugins import google
 
-from vision_agent.notices import explain
+from vision_agent.hearing.notices import explain
 from vision_agent.testing.server import LocalServer
 
 from .rooms import joined
@@ -53,7 +53,9 @@ async def test_each_of_six_failures_is_told_and_then_it_answers_again(
             assert answer.text.strip() == "You asked: And now?" and "vision.error" not in answer.attributes
             assert talk.notices.count == 6
             assert (talk.questions.statistics.failed, talk.questions.statistics.answered) == (6, 1)
-    lines = [record.getMessage() for record in caplog.records if record.name == "vision_agent.notices"]
+    lines = [
+        record.getMessage() for record in caplog.records if record.name == "vision_agent.hearing.notices"
+    ]
     assert len(lines) == 6 and not any("my secret" in line for line in lines)
     assert all("HTTP 401: the provider refuses the key" in line for line in lines)
 
@@ -69,7 +71,9 @@ async def test_an_answer_that_is_tried_four_times_is_one_failure(
             assert told.attributes["vision.error"] == "model" and len(model.requests) == 4
             answer = await alice.answer_to(await alice.post("Second?"))  # fails once, then goes well
             assert "Second?" in answer.text and talk.notices.count == 1
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "vision_agent.notices"]
+    (line,) = [
+        record.getMessage() for record in caplog.records if record.name == "vision_agent.hearing.notices"
+    ]
     assert line == "the model failed to answer: HTTP 503: the provider is overloaded or down; ask again"
 
 
@@ -100,7 +104,9 @@ async def test_an_agent_that_fails_by_itself_is_told_too(
             await until(lambda: isinstance(talk.session.current_agent, BlindAgent))
             told = await alice.answer_to(await alice.post("Hello?"))
             assert told.attributes["vision.error"] == "model"
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "vision_agent.notices"]
+    (line,) = [
+        record.getMessage() for record in caplog.records if record.name == "vision_agent.hearing.notices"
+    ]
     assert line == "the model failed to answer: LookupError in the agent; the lines above say where"
 
 

@@ -87,6 +87,7 @@ async def attach(page: Page, name: str, data: bytes) -> None:
     await page.set_input_files("#file", files=FilePayload(name=name, mimeType="image/png", buffer=data))
 
 
+@pytest.mark.server
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here: make browser installs it on Debian")
 async def test_a_person_with_a_camera_asks_marks_and_sends(camera: Path) -> None:
     async with demo() as (_, url), opened(url, camera) as page:

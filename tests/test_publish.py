@@ -133,6 +133,7 @@ async def test_what_can_not_pass_through_is_encoded(server: LocalServer, tmp_pat
             assert {second for _, second in viewer.seconds} <= {0, 1, 2, 3}
 
 
+@pytest.mark.server
 async def test_a_server_killed_and_started_again_gets_the_pictures_again(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(path, size_wh=(640, 360), seconds=40, options={**LIVE, "g": "150"})
 
 
+@pytest.mark.server
 @pytest.mark.usefixtures("gstreamer")
 async def test_who_comes_late_sees_now_within_two_seconds_and_a_camera_that_was_gone_comes_back(
     clip: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,10 @@ import pytest
 from livekit import rtc
 from livekit.agents import Agent, AgentSession
 
-from vision_agent import intake
-from vision_agent.fair_queue import MAX_OF_ONE, FairQueue
-from vision_agent.listening import Listening
-from vision_agent.questions import Questions
+from vision_agent.hearing import intake
+from vision_agent.hearing.fair_queue import MAX_OF_ONE, FairQueue
+from vision_agent.hearing.listening import Listening
+from vision_agent.hearing.questions import Questions
 from vision_agent.testing.scripted import Ears, SilentInput, SilentTTS
 from vision_agent.testing.server import LocalServer
 
@@ -107,8 +108,9 @@ async def test_what_is_typed_before_there_is_a_session_is_answered(server: Local
             async with EchoLLM() as model, AgentSession[Any](llm=model) as session:
                 await session.start(Agent(instructions=""), room=room, room_options=TEXT_ONLY)
                 questions.attach(session)
+                questions.attach(session)  # changes nothing
                 with pytest.raises(RuntimeError, match="already"):
-                    questions.attach(session)
+                    questions.attach(AgentSession[Any]())
                 assert (await alice.answer_to(asked)).text.strip() == "You asked: Too early?"
         finally:
             await room.disconnect()
@@ -233,6 +235,33 @@ async def test_the_topic_is_taken_over_from_livekit_and_given_back(server: Local
             assert "vision.question" not in visitor.heard[-1].attributes  # which LiveKit knows nothing of
             assert agent.questions.statistics.asked == 2
         assert "lk.chat" not in room._text_stream_handlers  # the session has taken its own handler off
+
+
+class LingeringAgent(Agent):
+    """Takes its time to leave."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="")
+        self.leaving, self.may_go = asyncio.Event(), asyncio.Event()
+
+    async def on_exit(self) -> None:
+        self.leaving.set()
+        await self.may_go.wait()
+
+
+async def test_a_question_amid_a_handover_is_answered_by_the_next_agent(server: LocalServer) -> None:
+    async with joined(server, "agent") as room, person(server, "alice") as alice, talking(room) as talk:
+        agent = LingeringAgent()
+        talk.session.update_agent(agent)
+        await until(lambda: talk.session.current_agent is agent)
+        await alice.answer_to(await alice.post("Who are you?"))
+        talk.session.update_agent(Agent(instructions=""))
+        await until(agent.leaving.is_set)
+        asked = await alice.post("And now?")
+        await until(lambda: talk.questions.statistics.asked == 2)
+        agent.may_go.set()
+        assert (await alice.answer_to(asked)).text.strip() == "You asked: And now?"
+        assert talk.questions.statistics.failed == 0
 
 
 async def test_in_a_spoken_session_typed_answers_are_addressed_and_spoken_ones_are_not(

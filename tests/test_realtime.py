@@ -21,7 +21,7 @@ from livekit.plugins import google
 from vision_agent import EncodedImage, Frame, Sighting, Vision, VisionAgent, VisionOptions
 from vision_agent.imaging.frame import decode_jpeg
 from vision_agent.models.reading import read_codes, read_text
-from vision_agent.realtime import RealtimeFeed
+from vision_agent.realtime import RealtimeFeed, policy_of
 from vision_agent.sources.testcard import TestcardSource
 from vision_agent.testing.server import LocalServer
 from vision_agent.views.filters import Filters, MaskRegion
@@ -68,6 +68,7 @@ async def test_frames_come_small_at_the_silent_rate_and_a_typed_question_gets_on
 ) -> None:
     options = VisionOptions(silent_fps=2.0, max_side_px=640)
     async with talking_to(gemini, Vision(source=TestcardSource(), options=options)) as session:
+        assert policy_of(session.current_agent.realtime_llm_session) == "stream"
         await until(lambda: len(gemini.frames) >= 4)
         times = [at for at, _, _ in gemini.frames]
         assert 0.3 < (times[-1] - times[0]) / (len(times) - 1) < 1.0
@@ -277,7 +278,7 @@ async def test_at_rest_a_typed_question_gets_the_small_picture_at_hand_then_the_
 ) -> None:
     shown = Conversation()
     async with joined(server, "agent") as room, joined(server, "alice") as alice:
-        options = VisionOptions(max_side_px=640, grace_s=0.5)
+        options = VisionOptions(max_side_px=640, grace_s=3.0)
         async with Vision.for_room(room, options=options) as vision, publishing(alice):
             feed = RealtimeFeed(vision, push=no_frame, tell=no_line, policy="items", items=shown)
             async with feeding(feed):

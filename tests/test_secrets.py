@@ -115,6 +115,7 @@ async def test_what_answers_but_is_no_livekit_server_is_one_line() -> None:
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.server
 async def test_the_servers_secret_is_on_no_command_line() -> None:
     async with LocalServer() as server:
         await check_server(server.keys)  # the server knows the key

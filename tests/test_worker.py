@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import sys
@@ -19,7 +18,8 @@ from vision_agent.testing.server import LocalServer
 
 from .gemini import KEY, GeminiServer
 from .rooms import codes, joined, publishing
-from .visitor import QUESTION, Command, Visitor, environment, failure, running
+from .talking import person
+from .visitor import QUESTION, Command, Heard, Visitor, environment, failure, running
 from .waiting import until
 
 
@@ -68,6 +68,15 @@ async def test_a_room_gets_an_agent_and_a_signal_stops_it_all(
         assert not alive
 
 
+async def answer_with_a_code(visitor: Visitor) -> Heard:
+    """Ask until the picture is good enough: a camera's first ones are small."""
+    for _ in range(10):
+        answer = await visitor.answer_to(await visitor.post(QUESTION))
+        if codes(answer.text):
+            return answer
+    raise AssertionError(f"last answer: {answer}")
+
+
 async def test_with_a_camera_there_first_everybody_is_answered_and_a_model_may_fail(
     server: LocalServer, settings: str
 ) -> None:
@@ -77,68 +86,44 @@ async def test_with_a_camera_there_first_everybody_is_answered_and_a_model_may_f
         publish = ("publish", "testcard://?size=640x360", "--room", "test", "--identity", "door")
         async with running("start", *model, environment=keys) as command:
             await until(lambda: "registered worker" in command.err, within_s=60)
-            async with running(*publish, environment=keys), joined(server, "looker") as room:
-                await Visitor(room).agent_listens()  # the camera made the room
-                async with joined(server, "alice") as alice, joined(server, "bob") as bob:
-                    first, second = Visitor(alice), Visitor(bob)
+            async with running(*publish, environment=keys) as camera:
+                await until(lambda: "in room test as door" in camera.err, within_s=60)  # the room is its
+                async with person(server, "alice") as alice, person(server, "bob") as bob:
+                    await alice.agent_listens()
                     gemini.failures = [400] * 6
                     for _ in range(6):
-                        told = await first.answer_to(await first.post(QUESTION))
+                        told = await alice.answer_to(await alice.post(QUESTION))
                         assert told.attributes["vision.error"] == "model"
-                    for name, visitor in (("alice", first), ("bob", second), ("alice", first)):
-                        answer = await visitor.answer_to(await visitor.post(QUESTION))
-                        (code,) = codes(answer.text)
-                        assert abs(code - time.time()) < 3
+                    for name, visitor in (("alice", alice), ("bob", bob), ("alice", alice)):
+                        answer = await answer_with_a_code(visitor)
+                        assert abs(max(codes(answer.text)) - time.time()) < 5
                         assert answer.attributes["vision.asked_by"] == name
                         assert "vision.error" not in answer.attributes
         assert "failed to answer: HTTP 400" in command.err and "check GOOGLE_API_KEY" in command.err
         assert QUESTION not in command.err and KEY not in command.err
 
 
-async def test_who_comes_after_is_heard_too(server: LocalServer, settings: str) -> None:
-    async with registered("dev", server, settings), joined(server, "alice") as first:
-        await Visitor(first).agent_listens()
-        async with joined(server, "bob") as second, publishing(second):
-            await first.disconnect()
-            await Visitor(second).ask_until(lambda answer: bool(codes(answer)))
-
-
-async def test_linked_is_one_person_and_the_next_one_when_that_person_left(
-    server: LocalServer, settings: str
-) -> None:
-    path = Path(settings)
-    path.write_text(f'{path.read_text()}\n[agent]\nlisten_to = "linked"\n')
-    async with registered("dev", server, settings) as command, joined(server, "alice") as first:
-        await Visitor(first).agent_listens()
-        assert await Visitor(first).ask()
-        async with joined(server, "bob") as second:
-            await first.disconnect()
-            await Visitor(second).ask_until(bool)
-        assert "Traceback" not in command.err
-
-
-async def test_a_session_that_ends_ends_the_job_and_the_agent_leaves(
-    server: LocalServer, settings: str
+async def test_linked_is_one_person_after_the_other_and_the_agent_leaves_when_its_session_ends(
+    server: LocalServer, tmp_path: Path
 ) -> None:
     """The job is the worker's own; a packet on the topic ``close`` closes its session."""
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-c", "from tests.closing import main; main()", settings),
-        env={**os.environ, **environment(server)},
-    )
-    try:
-        async with joined(server, "alice") as alice:
-            visitor = Visitor(alice)
-            await visitor.agent_listens()
-            assert await visitor.ask()
-            jobs = psutil.Process(command.pid).children(recursive=True)
-            await alice.local_participant.publish_data(b"", topic="close")
-            await until(lambda: not visitor.agents)
-            await until(lambda: any(not job.is_running() for job in jobs))
-            assert command.returncode is None  # the worker goes on
-    finally:
-        command.terminate()
-        await command.wait()
+    linked = tmp_path / "linked.toml"
+    linked.write_text('[worker]\nhealth_port = 0\nload_threshold = 1.0\n[agent]\nlisten_to = "linked"\n')
+    program = (sys.executable, "-c", "from tests.closing import main; main()")
+    async with running(str(linked), environment=environment(server), program=program) as command:
+        await until(lambda: "registered worker" in command.err, within_s=60)
+        async with person(server, "alice") as alice:
+            await alice.agent_listens()
+            assert await alice.ask()
+            async with person(server, "bob") as bob:
+                await alice.room.disconnect()
+                await bob.ask_until(bool)
+                family = command.family()
+                await bob.room.local_participant.publish_data(b"", topic="close")
+                await until(lambda: not bob.agents)
+                await until(lambda: not all(job.is_running() for job in family))
+                assert command.process.returncode is None  # the worker goes on
+        assert "Traceback" not in command.err, command.err
 
 
 @pytest.mark.parametrize("command", ["dev", "start"])

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -54,12 +54,14 @@ class Command:
 
 
 @asynccontextmanager
-async def running(*args: str, environment: Mapping[str, str] | None = None) -> AsyncIterator[Command]:
+async def running(
+    *args: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = COMMAND
+) -> AsyncIterator[Command]:
     """Run ``vision-agent ARGS``; what is left of it and its children at the end is killed."""
     pipe = asyncio.subprocess.PIPE
     command = Command(
         await asyncio.create_subprocess_exec(
-            *COMMAND, *args, stdout=pipe, stderr=pipe, env={**os.environ, **(environment or {})}
+            *program, *args, stdout=pipe, stderr=pipe, env={**os.environ, **(environment or {})}
         )
     )
     try:
@@ -156,7 +158,10 @@ class Visitor:
 
     def _on_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
         async def read() -> None:
-            text = await reader.read_all()
+            try:
+                text = await reader.read_all()
+            except rtc.StreamError:  # the room is left
+                return
             self.heard.append(Heard(text, dict(reader.info.attributes or {}), identity))
             self._answers.put_nowait(text)
 

@@ -1,7 +1,7 @@
-"""A camera-vision agent for LiveKit: answers from what is really there, now.
+"""A camera-vision agent for LiveKit: it answers from what is really there, now.
 
-A name's module is loaded when the name is first used: ``vision-agent publish`` on a small board has
-no need of the agents framework, which takes seconds to load there.
+A name's module is loaded when the name is first used: ``vision-agent publish`` on a small board does
+not need the agents framework, which takes seconds to load there.
 """
 
 from importlib import import_module

@@ -1,9 +1,7 @@
-"""``VisionAgent``: an ``Agent`` whose every answer starts from the current view."""
+"""``VisionAgent``: an ``Agent`` that starts every answer from the current view."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterable, Sequence
 from typing import Any
 
@@ -15,47 +13,53 @@ from livekit.agents import (
     FlushSentinel,
     ModelSettings,
     RunContext,
+    SpeechCreatedEvent,
     UserStateChangedEvent,
     llm,
 )
 
+from .added import added, encoded
+from .hearing.listening import EVERYBODY, Listening
+from .hearing.presence import Presence
+from .hearing.questions import Questions
 from .hooks import wrap_hooks
-from .imaging.files import read_picture
 from .imaging.frame import Frame, VideoFrameLike
 from .imaging.jpeg import EncodedImage
 from .options import DEFAULT_INSTRUCTIONS
 from .output import PictureOutput, RoomOutput
 from .realtime import RealtimeFeed
-from .record.sighting import Purpose, Sighting
-from .tools import Seen, annotate_tool
+from .tools import Seen, annotate_tool, seen_by_call
 from .turns import lines, messages
 from .turns.binder import TurnBinder
 from .turns.rendering import request_id_of
 from .uploads import UploadLimits, Uploads
 from .views.vision import Vision
 
-TYPING_TOPIC = "vision.typing"
-"""Data packets on it, whatever is in them, say that a person begins to type."""
-
 
 class VisionAgent(Agent):
-    """Binds the current view to each request, whichever way it comes, once.
+    """Binds the current view to each request once, however the request was made.
 
-    A subclass may override any hook; what makes it see works whether or not it calls ``super()``.
+    A subclass may override any hook: the agent sees whether or not the subclass calls ``super()``.
 
     Args:
-        vision: The eyes. Unless the caller has opened them, they are opened when the agent enters a
-            session and closed when it leaves; the session's next agent may open them again.
+        vision: The views. If the caller has not opened it, the agent opens it when it enters a session
+            and closes it when it leaves; the session's next agent may open it again.
         instructions: What the model reads at the start.
-        chat_ctx: Initial context, with pictures if wanted.
+        chat_ctx: Initial chat context, with or without pictures.
         tools: The user's own tools, beside ``annotate``.
-        output: Where marked pictures go; the room if there is one. Without either there is no
-            ``annotate``.
-        uploads: What is accepted from a participant.
+        output: Where marked pictures go; None: the room, if there is one. Without an output and a room
+            the tool ``annotate`` is not available.
+        uploads: Limits on uploads from a participant.
+        listen_to: Who may ask and send in a room: ``everybody`` but agents and devices, a list of
+            identities, or ``linked``, the one person LiveKit's session listens to.
+        questions: Takes typed questions, if the caller opened it before the session started and closes it.
+
+    Raises:
+        ConfigError: ``listen_to`` is none of these.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make the hooks of a subclass include ours."""
+        """Wrap the hooks of a subclass so that they include ours."""
         super().__init_subclass__(**options)
         wrap_hooks(cls)
 
@@ -68,6 +72,8 @@ class VisionAgent(Agent):
         tools: Sequence[llm.Tool | llm.Toolset] = (),
         output: PictureOutput | None = None,
         uploads: UploadLimits | None = None,
+        listen_to: Listening | str | Sequence[str] = EVERYBODY,
+        questions: Questions | None = None,
     ) -> None:
         if output is None and vision.room is not None:
             output = RoomOutput(vision.room)
@@ -76,28 +82,31 @@ class VisionAgent(Agent):
         self._vision = vision
         self._binder = TurnBinder(vision)
         self._limits = uploads
+        self._listening = listen_to if isinstance(listen_to, Listening) else Listening.parse(listen_to)
+        self._questions = questions
         self._speaking = False
-        self._uploads: Uploads | None = None
+        self._spoke = False  # in the turn that is not completed yet
+        self._presence: Presence | None = None  # in a room only
         self._opened_vision = False
         self._entered: AgentSession[Any] | None = None
         self._feed: RealtimeFeed | None = None  # with a realtime model only
 
     async def on_enter(self) -> None:
-        """Look when the user speaks; in a room, begin to take uploads."""
+        """Start to look when the user speaks; in a room, start to accept uploads."""
         await self._enter()
 
     async def on_exit(self) -> None:
-        """End the uploads, look no longer."""
+        """Stop accepting uploads, and stop looking."""
         await self._leave()
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
-        """Bind the pictures a preemptive request already showed, or new ones."""
+        """Bind the pictures of the preemptive request, or new ones."""
         await self._completed(turn_ctx, new_message)
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncIterable[llm.ChatChunk | str | FlushSentinel]:
-        """Send the request with the view in it."""
+        """Send the request with the current view."""
         request = await self._request(chat_ctx)
         async for chunk in Agent.default.llm_node(self, request, tools, model_settings):
             self._note_calls(chunk, request)
@@ -108,21 +117,22 @@ class VisionAgent(Agent):
     ) -> str:
         """Show the model a picture that a tool has made, in the request that follows the tool.
 
-        A tool can't return a picture, and a user message that it adds is easily taken for a question.
+        A tool can't return a picture, and a model easily takes a user message from a tool for a question.
 
         Args:
             picture: A picture, a frame of any pixel format, or the bytes of a picture file. A frame goes
-                through the filters for the view of the caption's name and for all views.
+                through the filters of all views and through those of its ``source``; for a frame of
+                LiveKit's, which has none, the caption's are taken.
             caption: What it shows, in a few words.
 
         Returns:
-            A sentence for the tool to return.
+            A sentence that the tool can return.
 
         Raises:
             ImageError: It can't be read.
         """
-        image = await self._encoded(picture, caption)
-        await self._insert(self._binder.add(_sighting(image, caption, purpose="tool")))
+        image = await encoded(picture, vision=self._vision, caption=caption)
+        await self._insert(self._binder.add(added(image, caption, purpose="tool")))
         return f"The picture {lines.quoted(caption or 'of the tool')} is in your context now."
 
     async def _enter(self) -> None:
@@ -137,34 +147,27 @@ class VisionAgent(Agent):
             self._feed = RealtimeFeed.for_session(self._vision, realtime, self._tell)
             self._feed.start()
         session.on("conversation_item_added", self._on_item)
+        session.on("speech_created", self._on_speech)
         session.on("user_state_changed", self._on_user_state)
         if self._vision.room is not None:
-            self._vision.room.on("data_received", self._on_data)
-            self._uploads = Uploads(
-                self._vision.room,
-                accept=self._accept,
-                limits=self._limits,
-                max_side_px=self._vision.options.max_side_px,
-                quality=self._vision.options.quality,
-            )
-            self._uploads.start()
+            self._presence = self._present(self._vision.room, session)
+            self._presence.start()
 
     async def _leave(self) -> None:
-        session, self._entered = self._entered, None  # self.session is gone if it ends amid a hand-off
+        session, self._entered = self._entered, None  # self.session fails if it ends during a hand-off
         if session is None:
             return
         session.off("conversation_item_added", self._on_item)
+        session.off("speech_created", self._on_speech)
         session.off("user_state_changed", self._on_user_state)
-        if self._vision.room is not None:
-            self._vision.room.off("data_received", self._on_data)
         self._speech(False)
         feed, self._feed = self._feed, None
-        uploads, self._uploads = self._uploads, None
+        presence, self._presence = self._presence, None
         try:
             if feed is not None:
                 await feed.aclose()
-            if uploads is not None:
-                await uploads.aclose()
+            if presence is not None:
+                await presence.aclose()
         finally:
             if self._opened_vision:
                 self._opened_vision = False
@@ -172,7 +175,11 @@ class VisionAgent(Agent):
 
     async def _completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         await self._enter()
-        if self._feed is None and not messages.is_bound(new_message):  # a realtime model has seen it already
+        spoke, self._spoke = self._spoke, False
+        if self._feed is not None:
+            if not spoke:  # nobody heard the end of speech: the application ended the turn
+                self._feed.typed()
+        elif not messages.is_bound(new_message):
             await self._binder.completed(new_message, turn_ctx.items, asked_by=self._asker())
 
     async def _request(self, chat_ctx: llm.ChatContext) -> llm.ChatContext:
@@ -189,53 +196,58 @@ class VisionAgent(Agent):
         """Return what the model saw in the request that made a tool call."""
         if self._feed is not None:
             return Seen(current=await self._feed.sightings(), asked_by=self._asker())
-        ledger = self._vision.ledger
-        request = ledger.request_of_call(run.function_call.call_id)
-        if request is None:
-            return Seen(current=())
-        current = [each for key in request.current if (each := ledger.get(key)) is not None]
-        earlier = [each for key in request.earlier if (each := ledger.get(key)) is not None]
-        return Seen(
-            current=current,
-            earlier=earlier,
-            numbered=request.numbered,
-            turn=request.turn,
-            asked_by=request.asked_by,
+        return seen_by_call(self._vision.ledger, run.function_call.call_id)
+
+    def _present(self, room: rtc.Room, session: AgentSession[Any]) -> Presence:
+        options = self._vision.options
+
+        def may_send(identity: str) -> bool:
+            return presence.may_send(identity)
+
+        uploads = Uploads(
+            room,
+            accept=self._accept,
+            limits=self._limits,
+            max_side_px=options.max_side_px,
+            quality=options.quality,
+            may_send=may_send,
         )
+        presence = Presence(
+            room,
+            session,
+            listening=self._listening,
+            uploads=uploads,
+            on_typing=self._vision.touch,
+            questions=self._questions,
+        )
+        return presence
 
     def _asker(self) -> str:
-        """Return the identity of the participant a spoken session listens to, or an empty string."""
-        session = self._entered
-        if session is None or self._vision.room is None:
-            return ""
-        try:
-            linked = session.room_io.linked_participant
-        except RuntimeError:  # the session runs without a room, or is closing
-            return ""
-        return "" if linked is None else linked.identity
+        """Return the identity of the person who speaks; empty where the message tells who asks."""
+        return "" if self._presence is None else self._presence.spoken_by()
 
     def _realtime_session(self) -> llm.RealtimeSession[Any] | None:
         try:
             return self.realtime_llm_session
-        except RuntimeError:  # a model that is asked turn by turn
+        except RuntimeError:  # the model is not a realtime model
             return None
 
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
-        item = event.item
-        if not isinstance(item, llm.ChatMessage) or item.role != "user":
-            return
-        self._binder.added(item)
-        if self._feed is not None and not self._speaking:  # typed: the model is asked as soon as this returns
-            self._feed.typed()
-            self._vision.touch()
+        if isinstance(event.item, llm.ChatMessage) and event.item.role == "user":
+            self._binder.added(event.item)
 
-    def _on_data(self, packet: rtc.DataPacket) -> None:
-        if packet.topic == TYPING_TOPIC:
+    def _on_speech(self, event: SpeechCreatedEvent) -> None:
+        """Give a realtime model the view of now for what was typed, or what the agent says by itself."""
+        is_asked = event.source == "generate_reply" and event.user_initiated
+        if self._feed is not None and is_asked and event.speech_handle.input_details.modality == "text":
+            self._feed.typed()  # the model's turn starts when this returns
             self._vision.touch()
 
     async def _tell(self, line: str) -> None:
         chat_ctx = self.chat_ctx.copy()
-        chat_ctx.add_message(role="user", content=line)
+        newest = chat_ctx.items[-1] if chat_ctx.items else None
+        if not isinstance(newest, llm.ChatMessage) or newest.content != [line]:  # else a try that timed out
+            chat_ctx.add_message(role="user", content=line)
         await self.update_chat_ctx(chat_ctx)
 
     def _on_user_state(self, event: UserStateChangedEvent) -> None:
@@ -247,14 +259,15 @@ class VisionAgent(Agent):
         elif self._speaking and not speaking:
             self._vision.release()
         self._speaking = speaking
+        self._spoke |= speaking
         if self._feed is not None:
             self._feed.speech(speaking)
 
     async def _accept(self, image: EncodedImage, caption: str, identity: str) -> None:
-        sighting = _sighting(image, caption, purpose="upload", owner=identity)
+        sighting = added(image, caption, purpose="upload", owner=identity)
         if self._feed is None:
             message = self._binder.accept(sighting, self.chat_ctx.items)
-        else:  # a realtime model reads its context as it stands: the line goes with the picture
+        else:  # a realtime model reads its context without rendering: put the line beside the picture
             message = messages.carrier([self._vision.ledger.note(sighting)], kind="sent")
             message.content.insert(0, lines.picture_line(sighting))
         await self._insert(message)
@@ -263,29 +276,3 @@ class VisionAgent(Agent):
         chat_ctx = self.chat_ctx.copy()
         chat_ctx.insert(message)
         await self.update_chat_ctx(chat_ctx)
-
-    async def _encoded(
-        self, picture: EncodedImage | Frame | VideoFrameLike | bytes, caption: str
-    ) -> EncodedImage:
-        if isinstance(picture, EncodedImage):
-            return picture
-        options = self._vision.options
-        if isinstance(picture, bytes):
-            return await asyncio.to_thread(
-                read_picture, picture, max_side_px=options.max_side_px, quality=options.quality
-            )
-        if not isinstance(picture, Frame):
-            picture = Frame.from_video_frame(picture, captured_s=time.monotonic())
-        return await asyncio.to_thread(self._vision.lens(caption).jpeg, picture)
-
-
-def _sighting(image: EncodedImage, caption: str, *, purpose: Purpose, owner: str = "") -> Sighting:
-    return Sighting(
-        view=caption,
-        owner=owner,
-        purpose=purpose,
-        image=image,
-        captured_s=time.monotonic(),
-        captured_unix_s=time.time(),
-        chosen="sent",
-    )

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Backoff:
     Args:
         first_s: The first wait, in seconds.
         max_s: The longest wait, in seconds.
-        jitter: Share of the wait that is left to chance, so that many don't come back at once.
+        jitter: Share of the wait that is random, so that many clients don't come back at the same time.
     """
 
     def __init__(self, first_s: float, max_s: float, *, jitter: float = 0.0) -> None:
@@ -19,7 +19,7 @@ class Backoff:
         self._next_s = first_s
 
     def reset(self) -> None:
-        """Begin again with the first wait."""
+        """Start again with the first wait."""
         self._next_s = self._first_s
 
     def next_s(self) -> float:

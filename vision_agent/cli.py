@@ -1,6 +1,6 @@
 """The command ``vision-agent``: parse, configure, call.
 
-Each command imports what it needs: the agents framework alone takes two seconds, on a small board ten.
+Each command imports only what it needs: the agents framework alone takes two seconds, on a small board ten.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 if all went well, 1 on a failure, 2 on bad usage or configuration, 3 where a server refused us and
-        would again, 128 + n if signal n ended it.
+        0 on success, 1 on a failure, 2 on bad usage or configuration, 3 if a server refused us and would
+        refuse us again, 128 + n if signal n ended it.
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if args.verbose else logging.CRITICAL)
-    cv2.setNumThreads(1)  # a second thread makes a picture cost half as much again, and hardly sooner ready
+    cv2.setNumThreads(1)  # a second thread costs half as much CPU again and is hardly faster
     try:
         return args.run(args) or 0
     except VisionAgentError as error:

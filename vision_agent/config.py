@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from .errors import ConfigError, check_range
+from .hearing.listening import EVERYBODY, Listening
 from .options import DEFAULT_INSTRUCTIONS, ContextOptions, VisionOptions
+from .redaction import without_secrets
 from .uploads import UploadLimits
 
 if sys.version_info >= (3, 11):
@@ -40,6 +43,8 @@ class AgentOptions:
     """``offline`` or ``google/<model>``."""
     instructions: str = DEFAULT_INSTRUCTIONS
     """What the model is told at the start."""
+    listen_to: Listening = EVERYBODY
+    """Whose typed questions are answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +56,8 @@ class WorkerOptions:
     load_threshold: float = 0.7
     """Share of the CPU above which no new room is taken; 1, and ``dev``: every room is taken."""
     drain_s: float = 3600.0
-    """How long open rooms may go on after the first stop signal, in seconds; not used by ``dev``."""
-    health_host: str = ""
+    """How long open rooms may go on after the first stop signal, in seconds; 0, and ``dev``: none."""
+    health_host: str = "127.0.0.1"
     """Address of the health check; empty: all interfaces."""
     health_port: int = 8081
     """Port of the health check; 0 and ``dev``: any free one."""
@@ -135,7 +140,7 @@ class Config:
 class ServerKeys:
     """Where the LiveKit server is, and the key to it."""
 
-    url: str
+    url: str = field(repr=False)
     """``ws://`` or ``wss://`` address."""
     api_key: str = field(repr=False)
     """The key's name."""
@@ -164,7 +169,16 @@ def check_url(url: str, name: str = "LIVEKIT_URL") -> None:
         ConfigError: It is not.
     """
     if not url.startswith(("ws://", "wss://", "http://", "https://")):
-        raise ConfigError(f"{name} = {url!r}: must begin with ws:// or wss://")
+        shown = without_secrets(f"ws://{url}").removeprefix("ws://")  # as an address, whatever it lacks
+        raise ConfigError(f"{name} = {shown!r}: must begin with ws:// or wss://")
+    try:
+        is_address = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ConfigError(
+            f"{name} = {without_secrets(url)!r}: not an address; write wss://host or ws://host:7880"
+        )
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -226,6 +240,8 @@ def _check_names(table: Mapping[str, Any], known: list[str], what: str, prefix: 
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, Listening):
+        return Listening.parse(value, name=name)
     if isinstance(default, tuple):
         if isinstance(value, list) and all(isinstance(each, str) for each in value):
             return tuple(value)

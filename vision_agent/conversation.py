@@ -1,4 +1,4 @@
-"""A conversation about one source, without a room: the same eyes, agent and model as in one."""
+"""A conversation about one source without a room, with the same views, agent and model as in a room."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from livekit.agents import AgentSession, APIError
 from livekit.agents.voice import io
-from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.run_result import RunResult
 
 from .agent import VisionAgent
 from .config import Config
 from .errors import VisionAgentError
 from .initial import initial_context
+from .livekit_compat import lasting_connect_options
 from .models import open_model
 from .output import PictureOutput
 from .record.sighting import Sighting
@@ -27,10 +27,10 @@ from .views.vision import Vision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was answered, and what was seen for it."""
+    """An answer, and what was seen for it."""
 
     text: str
-    """The last thing the model said."""
+    """The last message of the model."""
     views: Sequence[Sighting]
     """What each view showed for this question."""
     latency_ms: float
@@ -54,16 +54,16 @@ class Answer:
 
 
 class Conversation:
-    """An async context manager: opens source, model and session, answers typed questions.
+    """An async context manager: opens source, model and session, and answers typed questions.
 
     Args:
-        config: What the agent is like.
+        config: Settings of the agent.
         source: What to look at: a source or a URI.
         on_text: Called with each piece of an answer as it arrives.
         output: Where marked pictures go; without it the agent marks none.
 
     Raises:
-        VisionAgentError: Something of the configuration can't be used.
+        VisionAgentError: A setting can't be used.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Conversation:
             model = await stack.enter_async_context(open_model(config.agent.model))
             chat_ctx = await initial_context(config.context.images, config.context, vision=config.vision)
             await stack.enter_async_context(self.vision)
-            # a model that fails now and then ends a question, not the conversation
-            connect = SessionConnectOptions(max_unrecoverable_errors=1_000_000)
+            # a model that sometimes fails ends a question, not the conversation
+            connect = lasting_connect_options()
             session = await stack.enter_async_context(AgentSession[Any](llm=model, conn_options=connect))
             if self._on_text is not None:
                 session.output.transcription = _Pieces(self._on_text)
@@ -101,7 +101,7 @@ class Conversation:
                 output=self._output,
             )
             await session.start(agent)
-            await self.vision.opened()  # a source that can't be opened is told now, not in an answer
+            await self.vision.opened()  # a source that can't be opened fails now, not in an answer
             self._session, self._stack = session, stack.pop_all()
         return self
 

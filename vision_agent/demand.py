@@ -1,4 +1,4 @@
-"""How much a source should spend right now: the only thing that travels back up the pipeline."""
+"""How much a source should spend now: the only information that flows up the pipeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Demand(enum.IntEnum):
     OFF = 0
     """Nobody needs it: closed, or not subscribed."""
     IDLE = 1
-    """A cheap recent view is at hand."""
+    """Keep a cheap recent view ready."""
     ACTIVE = 2
     """Somebody speaks, types or looks: full size, full rate."""
 
@@ -27,7 +27,7 @@ class DemandAware(Protocol):
 
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
-        """Width and height in pixels of the largest picture to be had, or None if unknown."""
+        """Width and height in pixels of the largest available picture, or None if unknown."""
 
     def set_demand(self, demand: Demand) -> None:
-        """Spend as much as ``demand`` says from now on; returns at once, and may be called often."""
+        """Spend as much as ``demand`` says from now on; returns immediately, and may be called often."""

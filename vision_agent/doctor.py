@@ -1,4 +1,4 @@
-"""``vision-agent doctor``: looks at every part that is needed, and says what to do about what is wrong."""
+"""``vision-agent doctor``: checks every part that is needed, and says how to fix what is wrong."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ from .errors import VisionAgentError
 from .imaging.frame import Frame
 from .imaging.jpeg import encode_jpeg
 from .models import OfflineLLM, open_model
+from .record.ledger import Ledger, new_request_id
+from .record.sighting import Sighting
+from .redaction import without_secrets
 from .sources import Camera, list_cameras
 from .sources.testcard import code_at, render
 from .testing.server import find_binary
-from .turns import context
+from .turns.messages import bind
+from .turns.rendering import render as render_request
 from .waiting import within
 from .worker import check_server
 
@@ -33,14 +37,14 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is known of one part."""
+    """The result of one check."""
 
     name: str
     """The part."""
     state: str
     """``ok``, ``note`` (missing, and only some need it) or ``problem``."""
     detail: str
-    """What was found and, where it is not ok, what to do: one line."""
+    """What was found and, if it is not ok, what to do: one line."""
 
 
 async def diagnose(
@@ -49,12 +53,12 @@ async def diagnose(
     model: str | None = None,
     environment: Mapping[str, str] = ENVIRONMENT,
 ) -> list[Finding]:
-    """Check everything, the parts that take time side by side.
+    """Check everything; the slow checks run at the same time.
 
     Args:
         config_path: Config file; None for the one the environment names.
         model: Model instead of the config's.
-        environment: Where ``LIVEKIT_URL``, the key and the secret are.
+        environment: Has ``LIVEKIT_URL``, the key and the secret.
     """
     settings, config = _config(config_path)
     if model is not None:
@@ -83,12 +87,12 @@ def report(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def is_fine(findings: Sequence[Finding]) -> bool:
-    """Tell whether nothing is wrong with what is needed."""
+    """Return whether no check found a problem."""
     return all(each.state != PROBLEM for each in findings)
 
 
 def python() -> Finding:
-    """Check Python against what the package asks for."""
+    """Check Python against the version that the package requires."""
     asked = metadata.metadata(DISTRIBUTION)["Requires-Python"]
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if Requirement(f"python{asked}").specifier.contains(platform.python_version(), prereleases=True):
@@ -137,7 +141,7 @@ async def server_binary() -> Finding:
 
 
 async def server_of(environment: Mapping[str, str], *, timeout_s: float = 5.0) -> Finding:
-    """Ask the server the environment names whether it knows the key."""
+    """Ask the server of the environment whether it knows the key."""
     name = "server"
     if not any(environment.get(variable) for variable in SERVER_VARIABLES):
         detail = "none named; for `dev` and `start` set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
@@ -147,11 +151,11 @@ async def server_of(environment: Mapping[str, str], *, timeout_s: float = 5.0) -
         await check_server(keys, timeout_s=timeout_s)
     except VisionAgentError as error:
         return Finding(name=name, state=PROBLEM, detail=str(error))
-    return Finding(name=name, state=OK, detail=f"{keys.url} answers and knows the key")
+    return Finding(name=name, state=OK, detail=f"{without_secrets(keys.url)} answers and knows the key")
 
 
 async def model_of(name: str) -> Finding:
-    """Open the model; let the built-in one read a code that is shown only now."""
+    """Open the model; let the built-in one read a new random code."""
     try:
         async with open_model(name) as model:
             if not isinstance(model, OfflineLLM):
@@ -167,10 +171,10 @@ async def model_of(name: str) -> Finding:
 
 
 def cameras(found: Sequence[Camera] | None = None, system: str = sys.platform) -> list[Finding]:
-    """Tell of each camera of a Linux machine what it can send, or why it can't be asked.
+    """Report for each camera of a Linux machine what it can send, or why it does not answer.
 
     Args:
-        found: The cameras; None asks the system.
+        found: The cameras; None: ask the system.
         system: As ``sys.platform`` names it.
     """
     if system != "linux":
@@ -188,12 +192,12 @@ def cameras(found: Sequence[Camera] | None = None, system: str = sys.platform) -
             way_out = f"add yourself to the group of {camera.path}, often `video`, and log in again"
         detail = f"{what} can't be asked, {camera.problem}: {way_out}"
         findings.append(Finding(name="camera", state=NOTE, detail=detail))
-    none = "no camera here: use testcard://, a file or an address, or the camera of who joins the room"
+    none = "no camera here: use testcard://, a file or an address, or the camera of a participant in a room"
     return findings or [Finding(name="camera", state=NOTE, detail=none)]
 
 
 def _formats(camera: Camera) -> str:
-    """Return one word a size, by pixel format: ``mjpeg 640x480@30 1920x1080@60; yuyv 640x480@30``."""
+    """Return one word per size, by pixel format: ``mjpeg 640x480@30 1920x1080@60; yuyv 640x480@30``."""
     by_format: dict[str, list[str]] = {}
     for each in camera.formats:
         size = each.sizes() + (f"@{each.max_fps:g}" if each.max_fps else "")
@@ -211,10 +215,13 @@ def _config(path: Path | None) -> tuple[Finding, Config]:
 
 
 async def _read_a_card(model: OfflineLLM) -> tuple[str, str]:
-    second = int.from_bytes(os.urandom(3), "big")  # nobody can know it beforehand
+    second = int.from_bytes(os.urandom(3), "big")  # nobody can know it in advance
     card = Frame.from_rgb(render(float(second)), captured_s=0.0, source="testcard")
-    view = context.View(name="testcard", image=encode_jpeg(card), age_s=0.0)
-    chat_ctx = llm.ChatContext()
-    context.bind(chat_ctx.add_message(role="user", content="What does the QR code say?"), [view])
-    said = await model.chat(chat_ctx=context.render(chat_ctx)).collect()
+    ledger, chat_ctx = Ledger(), llm.ChatContext()
+    seen = ledger.note(Sighting(view="testcard", image=encode_jpeg(card), chosen="newest"))
+    bind(chat_ctx.add_message(role="user", content="What does the QR code say?"), [seen], turn=1)
+    request = render_request(
+        chat_ctx.items, ledger=ledger, kept={seen.id}, current={seen.id}, request_id=new_request_id()
+    )
+    said = await model.chat(chat_ctx=request).collect()
     return said.text, code_at(second)

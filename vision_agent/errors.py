@@ -1,4 +1,4 @@
-"""The errors this package raises, and the exit code of a command that ends by one.
+"""The errors this package raises, and the exit code of a command that ends with one.
 
 VisionAgentError
 ├── ConfigError     a setting or an argument that can't be used; stops the start
@@ -11,10 +11,10 @@ from typing import ClassVar
 
 
 class VisionAgentError(Exception):
-    """Root of all errors of this package; its text is one line a person can act on."""
+    """Root of all errors of this package; its text is one line that says what to do."""
 
     exit_code: ClassVar[int] = 1
-    """What a command ends with."""
+    """The exit code of a command that ends with this error."""
 
 
 class ConfigError(VisionAgentError):

@@ -32,19 +32,19 @@ async def fetch(
 ) -> bytes:
     """Fetch the bytes behind an address.
 
-    Whether a host is public is judged by the very address each connection goes to, at the moment it
-    is opened: a name that resolves differently the second time, a redirect, or an IPv4 address
-    written as IPv6 gains nothing. Proxy settings and netrc of the environment are not used.
+    We check whether a host is public on the address of each connection, at the moment it is opened. So a
+    name that resolves differently the second time, a redirect, or an IPv4 address written as IPv6 can't
+    bypass the check. Proxy settings and netrc of the environment are not used.
 
     Args:
         url: ``http://`` or ``https://``.
         max_bytes: Most bytes, declared or received.
-        timeout_s: Longest time for everything together, in seconds.
+        timeout_s: Longest time for all requests together, in seconds.
         max_redirects: Most redirects that are followed.
-        allow_private: Whether loopback, private, link-local and other special addresses may be read.
+        allow_private: Whether to fetch from loopback, private, link-local and other special addresses.
 
     Raises:
-        SourceError: It can't be had within the limits; one line that names the address.
+        SourceError: It can't be fetched within the limits; one line that names the address.
     """
     try:
         return await within(timeout_s, _fetch(url, max_bytes, max_redirects, allow_private))
@@ -53,7 +53,7 @@ async def fetch(
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address belongs to a host of the public internet."""
+    """Return whether an IP address belongs to a host of the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
@@ -93,7 +93,7 @@ async def _fetch(url: str, max_bytes: int, max_redirects: int, allow_private: bo
             if refused:
                 reason = f"{refused[-1]} is not a public address; set allow_private = true to fetch from it"
                 raise SourceError(f"{without_secrets(url)}: {reason}") from error
-            raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from None  # its text has the query
+            raise SourceError(f"{without_secrets(url)}: {_reason(error)}") from None  # hides the query
     raise SourceError(f"{without_secrets(url)}: more than {max_redirects} redirects")
 
 
@@ -116,7 +116,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return error.os_error.strerror or "can't connect"
     if isinstance(error, aiohttp.ClientResponseError):
-        return "it answers, but not as a web server"  # the error's own text holds the whole address
-    if isinstance(error, ValueError):  # also what aiohttp raises for an address it can't read
+        return "it answers, but not as a web server"  # the error's own text contains the whole address
+    if isinstance(error, ValueError):  # aiohttp also raises it for an address that it can't read
         return "not an address"
-    return (str(error).splitlines() or ["the connection broke off"])[0]
+    return (str(error).splitlines() or ["the connection was lost"])[0]

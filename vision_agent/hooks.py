@@ -1,8 +1,8 @@
 """Hooks of a ``VisionAgent`` that a subclass overrides: ours run whether or not it calls ``super()``.
 
 livekit-agents calls ``on_enter``, ``on_exit``, ``on_user_turn_completed`` and ``llm_node`` of the agent.
-A subclass that forgets ``super()`` in one of them would be blind, so each override is wrapped when the
-class is made. An override that calls ``super()`` works as it reads: ours happen once.
+A subclass that forgets ``super()`` in one of them would see nothing, so we wrap each override when the
+class is made. If an override calls ``super()``, our part still runs only once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from livekit.agents import llm
 
 
 class Hooked(Protocol):
-    """The parts of a ``VisionAgent`` that its hooks stand for."""
+    """The methods of a ``VisionAgent`` that the wrapped hooks call."""
 
     async def _enter(self) -> None: ...
     async def _leave(self) -> None: ...
@@ -57,7 +57,7 @@ def _on_user_turn_completed(theirs: Callable[..., Any]) -> Callable[..., Any]:
     async def on_user_turn_completed(
         self: Hooked, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage
     ) -> None:
-        await theirs(self, turn_ctx, new_message)  # what it raises to stop the answer stops the look, too
+        await theirs(self, turn_ctx, new_message)  # if it raises to stop the answer, we don't look either
         await self._completed(turn_ctx, new_message)
 
     return on_user_turn_completed

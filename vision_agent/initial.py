@@ -1,4 +1,4 @@
-"""Pictures the model has from the start: from a file or an address, before the first question."""
+"""Pictures that the model has from the start: from a file or an address, before the first question."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ async def initial_context(
     max_side_px: int | None = None,
     vision: VisionOptions | None = None,
 ) -> llm.ChatContext:
-    """Make the chat context an agent starts with: one user message a picture, with its line.
+    """Make the chat context an agent starts with: one user message per picture, with its line.
 
-    A local file is read and inlined. An address is handed on for the provider to open, or fetched
-    and inlined with ``options.fetch``. These pictures are reference: they stay for the whole
-    conversation and don't count as turn pictures.
+    A local file is read and inlined. An address is passed on and the provider opens it; with
+    ``options.fetch`` it is fetched and inlined. These pictures are for reference: they stay for the
+    whole conversation and don't count towards ``max_images``.
 
     Args:
         images: Paths and ``http(s)://`` addresses, in the order the model gets them.
-        options: Whether and within which limits addresses are fetched; ``options.images`` is not used.
+        options: Whether and within which limits to fetch addresses; ``options.images`` is not used.
         max_side_px: Longest side of an inlined picture, in pixels, instead of that of ``vision``.
-        vision: Size, quality and ``inference_detail`` of the pictures, as those of the views have.
+        vision: Size, quality and ``inference_detail`` of the pictures, the same as for the views.
 
     Raises:
         ConfigError: A file can't be read, or the address is of an unknown kind.
         SourceError: An address can't be fetched within the limits.
-        ImageError: What was read is no accepted picture.
+        ImageError: The data is not an accepted picture.
     """
     options, vision = options or ContextOptions(), vision or VisionOptions()
     if max_side_px is not None:
         vision = replace(vision, max_side_px=max_side_px)
-    # one after the other: one decoded picture in memory at a time, and the first bad one ends it all
+    # one after the other: only one decoded picture is in memory, and the first bad one stops everything
     return llm.ChatContext([await _message(each, options, vision) for each in images])
 
 
@@ -82,7 +82,7 @@ def _where(image: str | Path) -> Path | str:
             return Path(url2pathname(parts.path))
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return text
-    # the port is none, or a bracket is not closed; its text may hold the password
+    # an invalid port or an open bracket; the text of this error may contain the password
     except ValueError:
         raise ConfigError(f"picture {without_secrets(text)!r}: not a valid address") from None
     raise ConfigError(f"picture {without_secrets(text)!r}: must be a file or an http(s):// address")
@@ -109,12 +109,12 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     try:
         path = path.expanduser()
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe or device would never end
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe or device might never end
             raise ConfigError(f"picture {path}: not a file")
         if found.st_size > max_bytes:
             raise ConfigError(f"picture {path}: {found.st_size} bytes, at most {max_bytes} are accepted")
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"picture {path}: {error.strerror}") from error
-    except (ValueError, RuntimeError) as error:  # a NUL byte; a home directory nobody has
+    except (ValueError, RuntimeError) as error:  # a NUL byte; the home directory of an unknown user
         raise ConfigError(f"picture {str(path)!r}: not a path that can be used") from error

@@ -12,7 +12,7 @@ DEFAULT_INSTRUCTIONS = (
     "says which view it is and how old. Answer briefly, only from what the picture shows. If a line says "
     "there is no picture, say so and do not guess."
 )
-"""What the model is told at the start, where nobody says otherwise."""
+"""The default instructions of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,24 +20,24 @@ class VisionOptions:
     """How pictures are chosen and made."""
 
     max_age_s: float = 0.3
-    """Oldest frame that counts as now, in seconds."""
+    """Greatest age of a frame that counts as current, in seconds."""
     max_wait_s: float = 2.0
-    """How long a turn waits for a fresh frame, or a large one, in seconds. A large layer that a browser has
-    ceased to encode takes up to 1.9 s to come back; one that is encoded, 0.2 s."""
+    """How long a turn waits for a fresh frame, or a large one, in seconds. A large simulcast layer that a
+    browser has stopped encoding takes up to 1.9 s to come back; one that it still encodes, 0.2 s."""
     max_side_px: int = 768
     """Longest side of a picture, in pixels; never scaled up."""
     quality: int = 80
     """JPEG quality, 1-100."""
     max_images: int = 3
-    """Pictures in a request, those given at the start apart. A turn's own pictures all go out, even if they
-    are more; what is left is for the newest of earlier turns. At 1, for models that take one picture a
-    request, there is never a second one: what was sent goes before what the camera shows."""
+    """Pictures in a request, not counting those given at the start. All pictures of the turn go out, even if
+    there are more; the rest is for the newest pictures of earlier turns. At 1, for models that accept one
+    picture per request, there is never a second one: an upload goes before the camera's view."""
     max_held_bytes: int = 32_000_000
     """Most bytes of pictures that are held in memory, beside the messages themselves."""
     inference_detail: str = "auto"
-    """What the provider is told: low, high or auto."""
+    """The detail level for the provider: low, high or auto."""
     speaking_fps: float = 1.0
-    """Frames per second a realtime model gets while the user speaks; others get the turn's own picture."""
+    """Frames per second a realtime model gets while the user speaks; other models get the turn's picture."""
     silent_fps: float = 0.3
     """Frames per second a realtime model gets while nobody speaks."""
     demand: str = "ready"
@@ -49,9 +49,9 @@ class VisionOptions:
         """Check every value.
 
         Raises:
-            ConfigError: Names the setting, the value and the way out.
+            ConfigError: Names the setting, the value and what is allowed.
         """
-        check_range("max_age_s", self.max_age_s, 0.01, 60, "seconds")  # at 0 no picture is ever new enough
+        check_range("max_age_s", self.max_age_s, 0.01, 60, "seconds")  # at 0 no picture is ever fresh enough
         check_range("max_wait_s", self.max_wait_s, 0, 60, "seconds")
         check_range("speaking_fps", self.speaking_fps, 0, 60, "frames per second")
         check_range("silent_fps", self.silent_fps, 0, 60, "frames per second")
@@ -77,13 +77,13 @@ class ContextOptions:
     max_bytes: int = 10_000_000
     """Most bytes of a file, local or fetched."""
     max_pixels: int = 50_000_000
-    """Most pixels a file may declare."""
+    """Most pixels that a file may declare."""
     timeout_s: float = 10.0
     """Longest time one fetch may take with all its redirects, in seconds."""
     max_redirects: int = 3
     """Most redirects that are followed."""
     allow_private: bool = False
-    """Whether loopback, private, link-local and other special addresses may be fetched from."""
+    """Whether to fetch from loopback, private, link-local and other special addresses."""
 
     def __post_init__(self) -> None:
         """Check every value.

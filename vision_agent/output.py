@@ -1,4 +1,4 @@
-"""Pictures out: files on byte-stream topic ``agent-images``."""
+"""Outgoing pictures: files on the byte-stream topic ``agent-images``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ TOPIC = "agent-images"
 
 
 class PictureOutput(Protocol):
-    """Where the agent's pictures go: the room, a folder, or a place of yours."""
+    """Where the agent's pictures go: the room, a folder, or your own class."""
 
     async def send(self, image: EncodedImage, *, name: str, attributes: Mapping[str, str]) -> None:
-        """Hand over one picture, named without a suffix, with what is to be known of it."""
+        """Deliver one picture.
+
+        Args:
+            image: The picture.
+            name: A file name without a suffix.
+            attributes: Facts about the picture, such as ``view``, ``time`` and ``asked_by``.
+        """
 
 
 class RoomOutput:
@@ -27,8 +33,8 @@ class RoomOutput:
 
     Args:
         room: The room.
-        identities: Who gets them instead, if not empty.
-        everybody: Whether all participants get them instead.
+        identities: If not empty, these participants get the pictures instead.
+        everybody: If true, all participants get them instead.
     """
 
     def __init__(self, room: rtc.Room, *, identities: Sequence[str] = (), everybody: bool = False) -> None:
@@ -37,16 +43,16 @@ class RoomOutput:
         self._everybody = everybody
 
     async def send(self, image: EncodedImage, *, name: str, attributes: Mapping[str, str]) -> None:
-        """Send one picture with ``send_file``; the file it needs is gone when this returns.
+        """Send one picture with ``send_file``; its temporary file is deleted when this returns.
 
         Args:
             image: The picture.
             name: The file's name without a suffix.
-            attributes: What is to be known of it. ``asked_by`` is who gets it; where that is empty, nobody
-                knows who asked, and everybody gets it.
+            attributes: Facts about the picture. The participant ``asked_by`` gets it; if that is empty, it
+                is not known who asked, and everybody gets it.
 
         Raises:
-            livekit.rtc.StreamError: The stream broke off.
+            livekit.rtc.StreamError: The stream failed.
             ConnectionError: The person who asked has left.
         """
         folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="vision-agent-")

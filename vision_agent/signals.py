@@ -1,4 +1,4 @@
-"""Stopping cleanly: the signals that ask a process to end, as a queue to wait on."""
+"""Clean stops: the signals that ask a process to end, as a queue to wait on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # what a terminal, a supervisor and a c
 def stop_signals() -> Iterator[asyncio.Queue[int]]:
     """Put each signal that asks to stop into the queue instead of ending the process.
 
-    The first asks for a clean stop, the second for a quick one; a third acts as it did before.
-    Works in the main thread only, as signals do.
+    The first signal asks for a clean stop, the second for a quick one; a third has its normal effect.
+    Works in the main thread only, like all signals.
     """
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[int] = asyncio.Queue()

@@ -31,7 +31,7 @@ RATE_WINDOW_S = 2.0
 HELP = """\
 Ask about what the camera sees, in your own words.
 /status  the source, its frames and the model
-/counts  what became of frames and pictures since the start
+/counts  counts of frames and pictures since the start
 /help    this text
 /quit    leave; so do Ctrl-D and Ctrl-C
 Marked pictures need a place: start with --save DIR to let the agent make them."""

@@ -19,11 +19,12 @@ from .imaging.draw import Box, draw
 from .imaging.frame import decode_jpeg
 from .imaging.jpeg import EncodedImage, encode_rgb
 from .output import PictureOutput
+from .record.ledger import Ledger
 from .record.sighting import Sighting
 from .turns.lines import clean, quoted
 
 UNITS = 1000
-"""Boxes are told in thousandths of the picture's width and height, as Gemini tells them."""
+"""The coordinates of boxes are thousandths of the picture's width and height, as Gemini gives them."""
 QUALITY = 90
 
 
@@ -42,9 +43,9 @@ class Seen:
     """What the model saw in the request that made a tool call."""
 
     current: Sequence[Sighting]
-    """The sightings of its moment, in the order of the request."""
+    """The sightings of the request's own turn, in the order of the request."""
     earlier: Sequence[Sighting] = ()
-    """Older ones whose pictures were in it, too, the newest first."""
+    """Older sightings whose pictures were also in the request, the newest first."""
     numbered: Sequence[str] = ()
     """Ids of sightings in the order of the numbers in their lines."""
     turn: int = 0
@@ -53,14 +54,12 @@ class Seen:
     """Identity of the person who asked, or empty."""
 
 
-def annotate_tool(
-    seen: Callable[[RunContext[Any]], Awaitable[Seen]], output: PictureOutput
-) -> llm.Tool:
+def annotate_tool(seen: Callable[[RunContext[Any]], Awaitable[Seen]], output: PictureOutput) -> llm.Tool:
     """Make the tool ``annotate``.
 
     Args:
-        seen: Gives what the model saw in the request that made the call.
-        output: Where the drawing goes.
+        seen: Returns what the model saw in the request that made the call.
+        output: Where the marked picture goes.
     """
 
     @function_tool
@@ -104,10 +103,24 @@ def annotate_tool(
     return annotate
 
 
-def _chosen(seen: Seen, view: str, number: int) -> Sighting:
-    """Return the picture that is meant: of the request's own, or an older one that was sent or given.
+def seen_by_call(ledger: Ledger, call_id: str) -> Seen:
+    """Return what the model saw in the request that made a tool call; nothing if that is not known."""
+    request = ledger.request_of_call(call_id)
+    if request is None:
+        return Seen(current=())
+    return Seen(
+        current=[each for key in request.current if (each := ledger.get(key)) is not None],
+        earlier=[each for key in request.earlier if (each := ledger.get(key)) is not None],
+        numbered=request.numbered,
+        turn=request.turn,
+        asked_by=request.asked_by,
+    )
 
-    What a view showed for an earlier question is not marked: it would pass for what is there now.
+
+def _chosen(seen: Seen, view: str, number: int) -> Sighting:
+    """Return the picture to mark: one of the request's turn, or an older one that was sent or given.
+
+    A view's picture from an earlier question is never marked: the user would take it for the current view.
     """
     current = [each for each in seen.current if each.problem is None]
     kept = [each for each in seen.earlier if each.purpose in ("upload", "initial", "tool")]
@@ -137,7 +150,7 @@ def _chosen(seen: Seen, view: str, number: int) -> Sighting:
 
 
 def _checked(boxes: Sequence[MarkedBox]) -> list[Box]:
-    """Check the model's boxes, with errors it can act on."""
+    """Check the model's boxes; the errors tell the model what to change."""
     if not boxes:
         raise ToolError("there is no box: give at least one, in thousandths of width and height")
     for box in boxes:

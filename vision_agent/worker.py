@@ -12,17 +12,36 @@ from typing import Any
 
 import aiohttp
 import cv2
-from livekit import api, rtc
-from livekit.agents import AgentServer, AgentSession, AutoSubscribe, JobContext, JobExecutorType, llm
-from livekit.agents.cli.log import NOISY_LOGGERS, ColoredFormatter, JsonFormatter
-from livekit.agents.voice.room_io import RoomOptions
-from livekit.agents.worker import ServerEnvOption
+from google.protobuf.message import DecodeError
+from livekit import api
+from livekit.agents import (
+    AgentServer,
+    AgentSession,
+    AutoSubscribe,
+    CloseEvent,
+    CloseReason,
+    JobContext,
+    JobExecutorType,
+    llm,
+    room_io,
+)
 
 from .agent import VisionAgent
 from .config import Config, ServerKeys
 from .errors import ServerError
+from .hearing.listening import Listening
+from .hearing.questions import Questions
 from .initial import initial_context
+from .livekit_compat import (
+    NOISY_LOGGERS,
+    PRIVATE_FIELD_PREFIX,
+    ColoredFormatter,
+    JsonFormatter,
+    ServerEnvOption,
+    lasting_connect_options,
+)
 from .models import open_model
+from .redaction import without_secrets
 from .signals import stop_signals
 from .views.vision import Vision
 from .waiting import within
@@ -30,13 +49,16 @@ from .waiting import within
 REACH_TIMEOUT_S = 5.0
 """How long the server may take to answer before the start, in seconds."""
 
-_TEXT_ONLY = RoomOptions(audio_input=False, audio_output=False, close_on_disconnect=False)
+logger = logging.getLogger(__name__)
 
 
 async def entrypoint(ctx: JobContext, *, config: Config) -> None:
     """Answer in one room until it closes: questions on ``lk.chat``, answers on ``lk.transcription``."""
     cv2.setNumThreads(1)  # a second thread makes a picture cost half as much again, and hardly sooner ready
+    listening = config.agent.listen_to
     async with AsyncExitStack() as opening:
+        # first of all: what people type while the rest opens is kept
+        questions = await opening.enter_async_context(Questions(ctx.room, listening=listening))
         model = await opening.enter_async_context(open_model(config.agent.model))
         await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
         vision = await opening.enter_async_context(Vision.for_room(ctx.room, options=config.vision))
@@ -45,13 +67,17 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
             instructions=config.agent.instructions,
             chat_ctx=await _given(config),
             uploads=config.uploads,
+            listen_to=listening,
+            questions=questions,
         )
-        session = AgentSession[Any](llm=model)
-        await session.start(agent, room=ctx.room, room_options=_TEXT_ONLY)
-        _listen_to_who_comes_next(ctx.room, session)
+        session = AgentSession[Any](llm=model, conn_options=lasting_connect_options())
+        session.on("close", partial(_leave, ctx))
+        await session.start(agent, room=ctx.room, room_options=_text_only(listening))
         opened = opening.pop_all()
 
     async def close(reason: str) -> None:
+        for line in vision.statistics().lines():
+            logger.info("statistics of the room: %s", line)
         await opened.aclose()  # the job has closed the session before
 
     ctx.add_shutdown_callback(close)
@@ -70,18 +96,23 @@ async def check_agent(config: Config) -> None:
 
 
 async def _given(config: Config) -> llm.ChatContext:
-    return await initial_context(config.context.images, config.context, max_side_px=config.vision.max_side_px)
+    return await initial_context(config.context.images, config.context, vision=config.vision)
 
 
-def _listen_to_who_comes_next(room: rtc.Room, session: AgentSession[Any]) -> None:
-    """Once the person the session listens to has left, listen to whoever types, not only to their return."""
+def _text_only(listening: Listening) -> room_io.RoomOptions:
+    return room_io.RoomOptions(
+        text_input=listening.mode == "linked",  # else Questions takes it
+        audio_input=False,
+        audio_output=False,
+        close_on_disconnect=False,
+    )
 
-    def on_left(participant: rtc.RemoteParticipant) -> None:
-        linked = session.room_io.linked_participant
-        if linked is None or linked.identity == participant.identity:
-            session.room_io.unset_participant()
 
-    room.on("participant_disconnected", on_left)
+def _leave(ctx: JobContext, event: CloseEvent) -> None:
+    """End the job with its session: an agent that hears nothing any more must not stay in the room."""
+    if event.reason is CloseReason.ERROR:
+        logger.error("the session ended on an error: the agent leaves the room")
+    ctx.shutdown(f"session closed: {event.reason.value}")
 
 
 def make_worker(
@@ -128,6 +159,7 @@ async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) 
     Raises:
         ServerError: It can't be reached in time, refuses the key, or is no LiveKit server.
     """
+    shown = without_secrets(keys.url)
     try:
         async with api.LiveKitAPI(keys.url, keys.api_key, keys.api_secret, failover=False) as server:
             question = server.room.list_rooms(api.ListRoomsRequest(names=["-"]))
@@ -135,18 +167,24 @@ async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) 
     except api.ServerError as error:
         if error.status in (401, 403):
             way_out = "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
-            raise ServerError(f"{keys.url} refuses the API key or secret: {way_out}") from error
-        raise ServerError(f"{keys.url} answers, but not as LiveKit (HTTP {error.status})") from error
-    except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
+            raise ServerError(f"{shown} refuses the API key or secret: {way_out}") from error
+        raise ServerError(f"{shown} answers, but not as LiveKit (HTTP {error.status})") from error
+    except (aiohttp.ClientConnectionError, asyncio.TimeoutError) as error:
         reason = f"no answer in {timeout_s:g} s" if isinstance(error, asyncio.TimeoutError) else str(error)
-        raise ServerError(f"no LiveKit server at {keys.url}: {reason}; check LIVEKIT_URL") from error
+        raise ServerError(f"no LiveKit server at {shown}: {reason}; check LIVEKIT_URL") from error
+    # the text of these may hold the whole address
+    except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, DecodeError):
+        raise ServerError(f"{shown} answers, but not as LiveKit; check LIVEKIT_URL") from None
+    except (aiohttp.ClientError, ValueError):
+        reason = "not an address, or one with a user name and password, which LiveKit doesn't take"
+        raise ServerError(f"no LiveKit server at {shown}: {reason}; check LIVEKIT_URL") from None
 
 
 async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
     """Work for a server until a signal asks to stop.
 
     On the first signal no new room is taken. Out of ``dev`` open rooms may then go on for
-    ``worker.drain_s``; a second signal ends them at once.
+    ``worker.drain_s``, which may be 0; a second signal ends them at once.
 
     Raises:
         ConfigError: The model can't be used, or a picture of the start can't be read.
@@ -162,7 +200,8 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
         try:
             await _first(running, asked.get())
             if not running.done() and not dev:
-                await _first(worker.drain(timeout=int(config.worker.drain_s)), asked.get())
+                # a limit of our own: LiveKit's takes whole seconds, and 0 for no limit
+                await _first(within(config.worker.drain_s, worker.drain(timeout=None)), asked.get())
         finally:
             await worker.aclose()
         try:
@@ -170,7 +209,7 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
         except OSError as error:
             raise ServerError(f"health check: {error}; set worker.health_port in the config") from error
         except RuntimeError as error:
-            raise ServerError(f"{keys.url}: {error}") from error
+            raise ServerError(f"{without_secrets(keys.url)}: {error}") from error
 
 
 def log_as_worker(*, dev: bool) -> None:
@@ -193,9 +232,7 @@ def log_as_worker(*, dev: bool) -> None:
 
 
 def _without_what_was_said(record: logging.LogRecord) -> bool:
-    for name in [
-        name for name in vars(record) if name.startswith("lk.pii.")
-    ]:  # LiveKit's mark for transcripts
+    for name in [name for name in vars(record) if name.startswith(PRIVATE_FIELD_PREFIX)]:
         delattr(record, name)
     return True
 

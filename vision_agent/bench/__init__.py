@@ -1,1 +1,1 @@
-"""``vision-agent bench``: what a picture costs, measured on this machine and beside the peers."""
+"""``vision-agent bench``: measures what a picture costs on this machine, alone and beside the peers."""

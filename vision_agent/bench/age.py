@@ -1,4 +1,4 @@
-"""Glass-to-context age: how old a picture is when a turn gets it, by the time in its pixels."""
+"""Glass-to-context age: how old a picture is when a turn gets it, measured by the time in its pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERVAL_MS = 1000 / FPS
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Look at random moments while a bare stream of the same track notes what arrives."""
+    """Look at random moments while a bare stream of the same track records what arrives."""
     looks = 30 if quick else 300
     result = Result(part="age", config={"looks": looks, "size": "1280x720", "fps": FPS})
     bare_ms: list[float] = []

@@ -1,4 +1,4 @@
-"""What the two scripts of ``benchmarks/`` found, in few words: sources at rest, and publishing untouched."""
+"""A summary of the two scripts in ``benchmarks/``: sources at rest, and publishing without re-encoding."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CASES = {
     "h264 file": "H.264, a file",
     "h264 rtsp": "H.264, a live camera (RTSP)",
 }
-"""What ``sources.py`` calls a case, and what a reader calls it."""
+"""The name of a case in ``sources.py``, and its label for readers."""
 
 
 def at_rest(folder: Path) -> list[str]:
-    """Return lines on ``sources.json`` and ``publish.json`` of a folder; none for one that isn't there.
+    """Return lines about ``sources.json`` and ``publish.json`` of a folder; none for a missing file.
 
     Raises:
         ConfigError: A file is not what its script writes.

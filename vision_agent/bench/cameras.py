@@ -1,4 +1,4 @@
-"""What many cameras cost while nobody asks, by policy, beside as many open streams."""
+"""What many cameras cost while nobody asks, by policy, beside the same number of open streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .stage import Stages
 
 SIZE_WH, FPS = (320, 180), 15
 READY = "vision_agent ready"
-"""Left out of quick runs."""
+"""Not part of quick runs."""
 CASES: dict[str, Case] = {
     "open streams": recipe,
     READY: policy("ready"),
@@ -38,7 +38,7 @@ async def watch(
     progress: Progress,
     stages: Stages,
 ) -> Result:
-    """Measure these cases with so many cameras each, in turns, in one process and one room."""
+    """Measure these cases with these numbers of cameras, in turns, in one process and one room."""
     config = {"rounds": rounds, "seconds": seconds, "size": "320x180", "fps": FPS, "codec": "VP8"}
     result = Result(part="cameras", config=config)
     for cameras in counts:

@@ -1,4 +1,4 @@
-"""Ways to have a camera in the room: ours by policy, and as the docs of LiveKit show it."""
+"""Ways to use a camera in the room: ours by policy, and the one in LiveKit's docs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..views.vision import Vision
 from .stage import HD_WH, newest_width, publications, until
 
 Counter = Callable[[], int]
-"""Returns how many frames were handed over so far."""
+"""Returns how many frames were delivered so far."""
 Case = Callable[[rtc.Room, int], AbstractAsyncContextManager[Counter]]
-"""Takes the room and the number of cameras; entered once the state is reached."""
+"""Takes the room and the number of cameras; it is entered once the room is in the wanted state."""
 SMALL_PX = 320
 
 
@@ -92,7 +92,7 @@ def policy(name: str) -> Case:
 
 
 async def unsubscribe(room: rtc.Room) -> None:
-    """Leave the room as it was: nothing subscribed, for long enough that the server knows."""
+    """Unsubscribe everything, and wait until the server knows."""
     for publication in publications(room):
         publication.set_subscribed(False)
     await until(lambda: not any(each.subscribed for each in publications(room)), "nothing subscribed")
@@ -101,7 +101,7 @@ async def unsubscribe(room: rtc.Room) -> None:
 
 @asynccontextmanager
 async def watching(room: rtc.Room, options: VisionOptions | None) -> AsyncIterator[Vision | None]:
-    """Have ``Vision`` on the room's one camera, and leave the room as it was; without options have none."""
+    """Open a ``Vision`` on the room's camera and restore the room at the end; without options, None."""
     if options is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""A process of its own that is told what to do and answers, one JSON object a line.
+"""A child process that gets requests and answers them, one JSON object per line.
 
 The child ends when its standard input closes, so it never outlives the benchmark.
 """
@@ -27,14 +27,14 @@ class Child:
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
         self._process = process
-        self._said = bytearray()  # the end of what went to stderr
+        self._said = bytearray()  # the end of its stderr
         self._listening = asyncio.create_task(self._listen(), name=f"stderr of {name}")
 
     async def ask(self, request: dict[str, Any], *, within_s: float = 60.0) -> dict[str, Any]:
-        """Send one object, return the next one the child writes.
+        """Send one object and return the next one that the child writes.
 
         Raises:
-            ChildError: It ended, or wrote none in time; the text has the last line of its stderr.
+            ChildError: It ended, or wrote no object in time; the text has the last line of its stderr.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
@@ -42,7 +42,7 @@ class Child:
             stdin.write(json.dumps(request).encode() + b"\n")
             await stdin.drain()
             while line := await asyncio.wait_for(stdout.readline(), within_s):
-                if line.startswith(b"{"):  # anything else is some library's chatter
+                if line.startswith(b"{"):  # other lines are output of some library
                     answer: dict[str, Any] = json.loads(line)
                     if "error" in answer:
                         raise ChildError(f"{self.name}: {answer['error']}")
@@ -50,14 +50,14 @@ class Child:
         except asyncio.TimeoutError as error:
             raise ChildError(f"{self.name} did not answer within {within_s:g} s") from error
         except ConnectionError:
-            pass  # it ended: told below
+            pass  # it ended: reported below
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._listening), 2)
         last = self._said.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ChildError(f"{self.name} ended: {last or 'without a word'}")
+        raise ChildError(f"{self.name} ended: {last or 'without a message'}")
 
     async def aclose(self) -> None:
-        """Close its input, wait until it ends, kill it if it does not; may be called twice."""
+        """Close its input, wait until it ends, kill it if it does not; safe to call twice."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -80,7 +80,7 @@ class Child:
 async def started(
     name: str, command: Sequence[str | Path], *, cwd: Path | None = None
 ) -> AsyncIterator[Child]:
-    """Run a command as a child; it is ended at the end.
+    """Run a command as a child and end it on exit.
 
     Raises:
         ChildError: It can't be run.

@@ -1,4 +1,4 @@
-"""Runs the parts one after the other: a table as they come, JSON and plots at the end."""
+"""Runs the parts one after the other: prints a table after each, writes JSON and plots at the end."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PARTS: dict[str, Part] = {
     "cameras": cameras.run,
     "peers": peers.run,
 }
-"""In the order they run; parts on the same cameras follow each other."""
+"""In the order they run; parts with the same cameras are next to each other."""
 EXTRA = "peers"
-"""The part that is left out where it is not asked for: it installs the peers."""
+"""The part that runs only on request: it installs the peers."""
 
 RESULTS = Path("benchmarks/results")
 
@@ -37,14 +37,14 @@ RESULTS = Path("benchmarks/results")
 async def bench(
     *, quick: bool, only: Sequence[str] = (), with_peers: bool = False, output: Path = RESULTS
 ) -> list[Result]:
-    """Run the parts, print what they find, write it to ``output``.
+    """Run the parts, print their results and write them to ``output``.
 
-    A part that can't be run is skipped, with the reason in the report.
+    A part that can't run is skipped; the report has the reason.
 
     Args:
         quick: Fewer rounds: everything in under a minute.
-        only: Names of parts; none means all.
-        with_peers: Measure the peers too, each in an environment of its own.
+        only: Names of parts; empty means all.
+        with_peers: Measure the peers too, each in its own environment.
         output: Folder for the JSON and the plots.
 
     Raises:
@@ -77,7 +77,7 @@ async def bench(
 
 
 def missed(results: Sequence[Result]) -> list[str]:
-    """Name what did not show what it should: figures out of their limit, and parts that were skipped."""
+    """Return the names of figures that missed their target, and of parts that were skipped."""
     return [
         *(result.part for result in results if result.skipped),
         *(f"{r.part}: {figure.name}" for r in results for figure in r.figures if figure.ok is False),

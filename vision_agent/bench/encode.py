@@ -20,7 +20,7 @@ from .result import Progress, Result
 from .stage import Stages
 
 SIZES = (((1280, 720), 512), ((1920, 1080), 768), ((1280, 720), 768))
-QUALITY = 75  # livekit's default, for equal work
+QUALITY = 75  # livekit's default, so that all do the same work
 Route = Callable[[], object]
 
 
@@ -57,11 +57,11 @@ def _timed(routes: dict[str, Route], rounds: int) -> dict[str, list[float]]:
     taken_ms: dict[str, list[float]] = {name: [] for name in routes}
     order, shuffle = list(routes.items()), random.Random(4)
     for turn in range(rounds + 1):
-        shuffle.shuffle(order)  # what runs before has its say in what is in the caches
+        shuffle.shuffle(order)  # the route that ran before decides what is in the caches
         for name, route in order:
             started_s = time.perf_counter()
             route()
-            if turn:  # the first is to warm up
+            if turn:  # the first round is a warm-up
                 taken_ms[name].append((time.perf_counter() - started_s) * 1000)
     return taken_ms
 

@@ -1,4 +1,4 @@
-"""What a camera costs while nobody asks: CPU of the subscriber, by policy and as the docs do it."""
+"""What a camera costs while nobody asks: CPU of the subscriber, by policy and with the recipe of the docs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .result import Progress, Result
 from .stage import FPS, HD_WH, Stages
 
 ALWAYS = "vision_agent always"
-"""Costs what the recipe costs; left out of quick runs."""
+"""Costs as much as the recipe; not part of quick runs."""
 CASES: dict[str, Case] = {
     "connected, nothing subscribed": nothing,
     "recipe": recipe,
@@ -51,6 +51,6 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
             continue
         result.ratio(f"recipe / {name}", cpu["recipe"], ours, at_least=at_least)
         net = ([a - b for a, b in zip(each, empty, strict=True)] for each in (cpu["recipe"], ours))
-        if name != "on_demand":  # of which nothing but noise would be left
+        if name != "on_demand":  # there only noise would remain
             result.ratio(f"recipe / {name}, both less the empty connection", *net)
     return result

@@ -1,4 +1,4 @@
-"""What a process costs: CPU, memory, and how late its event loop is. Needs the standard library only."""
+"""What a process costs: CPU, memory, and event-loop delay. Needs only the standard library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TICK_S = 0.002
 
 
 async def cpu_percent(seconds: float) -> float:
-    """Return this process's CPU over the next seconds, all threads, in percent of one core."""
+    """Return this process's CPU over the next seconds, with all threads, in percent of one core."""
     cpu_s, started_s = time.process_time(), time.perf_counter()
     await asyncio.sleep(seconds)
     return 100 * (time.process_time() - cpu_s) / (time.perf_counter() - started_s)
 
 
 def resident_mb() -> float:
-    """Return the memory this process has now, in MB; where there is no ``/proc`` its highest so far."""
+    """Return the memory of this process now, in MB; without ``/proc`` its maximum so far."""
     try:
         fields = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(field.split()[1]) for field in fields if field.startswith("VmRSS")) / 1024
@@ -32,32 +32,32 @@ def resident_mb() -> float:
 
 
 def settle_heap() -> None:
-    """Collect garbage, and spare what is left the next collections, as livekit-agents does for its jobs.
+    """Collect garbage, and exclude the rest from later collections, as livekit-agents does for its jobs.
 
-    Else a full collection of all that was imported, 0.1 s and more, falls on whoever's turn it is.
+    Otherwise a full collection of everything imported, 0.1 s and more, happens during some measurement.
     """
     gc.collect()
     gc.freeze()
 
 
 class LoopMonitor:
-    """Notes by how much each tick of a task comes late: what else ran on the loop meanwhile.
+    """Records how late each tick of a task comes, because something else ran on the loop.
 
     The clock of ``epoll`` counts whole milliseconds, so an idle loop shows about one.
     """
 
     def __init__(self) -> None:
         self.late_ms: list[float] = []
-        """Of each tick."""
-        self._told = 0  # ticks that ``longest_ms`` has told of
+        """Delay of each tick."""
+        self._reported = 0  # ticks that ``longest_ms`` has reported
         self._ticked = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
 
     async def longest_ms(self) -> float:
-        """Return how late the latest tick was since this was last asked; waits for the one that runs."""
+        """Return the longest delay since the last call, including the tick that runs now."""
         self._ticked.clear()
         await self._ticked.wait()
-        since, self._told = self.late_ms[self._told :], len(self.late_ms)
+        since, self._reported = self.late_ms[self._reported :], len(self.late_ms)
         return max(since)
 
     async def __aenter__(self) -> LoopMonitor:

@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""The machine, the versions and the command of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DISTRIBUTIONS = (
 
 
 def facts(command: str) -> dict[str, Any]:
-    """Return what a report says of its run: commit, date, command, machine and versions.
+    """Return what a report says about its run: commit, date, command, machine and versions.
 
     Args:
         command: How the program is called, such as ``vision-agent``; its arguments are added.
@@ -56,7 +56,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is measured, and of the server it is measured on."""
+    """Return the versions of the measured packages and of the server."""
     found = {name: _version(name) for name in _DISTRIBUTIONS} | {"livekit-server": _server_version()}
     return {name: version for name, version in found.items() if version}
 

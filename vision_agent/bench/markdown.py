@@ -1,4 +1,4 @@
-"""A report's JSON as Markdown tables, so that every number in a text comes from a file."""
+"""A report's JSON as Markdown tables, so that every number in the docs comes from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def render(path: Path) -> str:
     """Return the tables of a report.
 
     Raises:
-        ConfigError: The file can't be read, or is no report.
+        ConfigError: The file can't be read, or is not a report.
     """
     report = read_report(path)
     lines = [conditions(report)]
@@ -23,10 +23,10 @@ def render(path: Path) -> str:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read what a run wrote.
+    """Read the report of a run.
 
     Raises:
-        ConfigError: The file can't be read, or is no report.
+        ConfigError: The file can't be read, or is not a report.
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 def conditions(report: dict[str, Any]) -> str:
-    """Say in a sentence how, when and where a report was made."""
+    """Return a sentence about how, when and where a report was made."""
     machine = report["machine"]
     return (
         f"`{report['command']}` at commit {report['commit']}, {report['date'][:10]}, on "
@@ -68,7 +68,7 @@ def _table(part: dict[str, Any]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Return a number with three digits that matter."""
+    """Return a number with three significant digits."""
     if value is None:
         return "none"
     if value in (0, 100):

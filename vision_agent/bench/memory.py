@@ -1,6 +1,6 @@
-"""Memory over time while a model never answers and pictures flow; in a process of its own.
+"""Memory over time while pictures arrive and a model never answers; in a child process.
 
-``python -m vision_agent.bench.memory`` is that process, told on stdin what to do.
+``python -m vision_agent.bench.memory`` is that process; it gets its requests on stdin.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ STEP_S = 1.0
 ASK_EACH = 3
 """Steps from one question to the next."""
 WARM_STEPS = 10
-"""Steps before the first that counts: codecs, threads and the first pictures are made meanwhile."""
+"""Steps before the first that counts, in which codecs, threads and the first pictures are made."""
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Ask again and again a model that never answers, and see what that piles up."""
+    """Repeatedly ask a model that never answers, and measure how memory grows."""
     steps, warm_steps = (2, 1) if quick else (300, WARM_STEPS)
     return await watch(steps, warm_steps, progress, stages)
 
 
 async def watch(steps: int, warm_steps: int, progress: Progress, stages: Stages) -> Result:
-    """Do it for so many steps of a second, after so many that don't count."""
+    """Run ``steps`` steps of a second, after ``warm_steps`` that don't count."""
     config = {"seconds": steps * STEP_S, "question_each_s": ASK_EACH * STEP_S, "size": "1280x720", "fps": FPS}
     result = Result(part="memory", config=config)
     command = [sys.executable, "-m", "vision_agent.bench.memory"]

@@ -1,4 +1,4 @@
-"""The peers: other ways to see, and the scripts that run them."""
+"""The peers: other ways to give an agent sight, and the scripts that run them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ OURS = "vision_agent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """One way to see, and its script."""
+    """One peer and its script."""
 
     name: str
-    """As the table names it."""
+    """Its name in the table."""
     script: str
     """File in ``benchmarks/peers``."""
     environment: str = ""
-    """Whose requirements it needs; ours if empty."""
+    """The requirements file it needs; our own environment if empty."""
     encodes: bool = True
-    """Whether it has a way from frame to JPEG of its own."""
+    """Whether it has its own code from frame to JPEG."""
     joins: bool = True
     """Whether it can join a LiveKit room."""
     sizes: bool = True
     """Whether it can make a picture smaller."""
     at_least: float = 0.0
-    """How many times longer than ours it should take."""
+    """How many times as long as ours it should take, at least."""
     looks: bool = False
-    """Whether its newest picture can be asked for outside a turn."""
+    """Whether a script can ask for its newest picture outside a turn."""
 
 
 PEERS = (

@@ -1,4 +1,4 @@
-"""What a peer does in a room: it waits while nobody asks, is asked aloud and in writing, and looks."""
+"""A peer in a room: it idles, answers spoken and typed questions, and looks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SETTLE_S = 1.5
 
 @dataclass(slots=True)
 class Found:
-    """What one peer showed, over all passes."""
+    """The results of one peer, over all passes."""
 
     cpu: list[float] = field(default_factory=list)
-    """While nobody asks, in percent of a core."""
+    """CPU while nobody asks, in percent of a core."""
     ages_ms: list[float] = field(default_factory=list)
-    """Of the pictures in its requests."""
+    """Ages of the pictures in its requests."""
     looked_ms: list[float] = field(default_factory=list)
-    """Of its newest picture, encoded at random moments."""
+    """Ages of its newest picture, encoded at random moments."""
     turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"spoken": [], "typed": []})
-    """What it answered, a pass each."""
+    """Its answers by kind of turn, one per pass."""
 
 
 async def attend(child: Child, peer: Peer, found: Found, on: Stage, *, seconds: float, turns: int) -> None:
-    """Have a peer join, idle for so long, and take so many turns of each kind.
+    """Let a peer join, idle for ``seconds``, and take ``turns`` turns of each kind.
 
     Raises:
         ChildError: It ended, failed, or did not answer in time.

@@ -1,6 +1,6 @@
-"""Beside the peers: same frames, same server, same run, each in its own environment and process.
+"""Compares with the peers: same frames, same server, same run, each in its own environment and process.
 
-The scripts are in ``benchmarks/peers`` of a checkout; each says what of its peer it runs, and how.
+The scripts are in ``benchmarks/peers`` of a checkout; each says which part of its peer it runs, and how.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ SIZES = {
     "1080p to 768 px": ((1920, 1080), 768, 0.0),
     "720p, its default": ((1280, 720), 0, 0.0),
 }
-"""Size, longest side or the peer's own, and the seconds from one frame to the next."""
+"""Frame size, longest side of the JPEG (0: the peer's default), and the seconds between two frames."""
 COUNT = 8
-"""Frames that are encoded each time a peer is asked."""
+"""Frames per request to a peer."""
 VERSIONS = """
 import json
 from importlib import metadata
@@ -44,10 +44,10 @@ print(json.dumps({each.name.lower(): each.version for each in metadata.distribut
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Install each peer, then encode, idle and take turns with all of them by rotation.
+    """Install each peer, then let all of them encode, idle and take turns by rotation.
 
     Raises:
-        ConfigError: The scripts are not here: this is no checkout.
+        ConfigError: The scripts are missing: this is not a checkout.
     """
     _check_scripts()
     rounds, turns = (2, 2) if quick else (10, 6)
@@ -92,7 +92,7 @@ def _check_scripts() -> None:
 
 
 async def python_of(environment: str) -> Path:
-    """Return the interpreter of an environment, made with uv if it is not there or not as required."""
+    """Return the interpreter of an environment; uv makes it if it is missing or outdated."""
     if not environment:
         return Path(sys.executable)
     required = (SCRIPTS / f"{environment}.txt").read_text(encoding="utf-8")
@@ -135,7 +135,7 @@ async def encode_all(
     rounds: int,
     sizes: dict[str, tuple[tuple[int, int], int, float]] = SIZES,
 ) -> None:
-    """Encode the same frames with each peer in turns; one that fails is noted and left out."""
+    """Encode the same frames with each peer in turns; note a peer that fails, and skip it."""
     async with AsyncExitStack() as children:
         folder = Path(children.enter_context(tempfile.TemporaryDirectory()))
         running: dict[str, Child] = {}

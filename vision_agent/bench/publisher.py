@@ -1,7 +1,7 @@
-"""Cameras in a process of their own: ``python -m vision_agent.bench.publisher``, told what on stdin.
+"""Cameras in a child process: ``python -m vision_agent.bench.publisher``; it gets its requests on stdin.
 
-Each is a participant who publishes a scene with the time in its pixels, as VP8 with simulcast. The
-scene moves and has a sensor's noise, as a camera's does: a still card is decoded for half the price.
+Each camera is a participant that publishes a scene with the time in its pixels, as VP8 with simulcast.
+The scene moves and has sensor noise, like that of a camera: decoding a still card costs only half.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .scene import pictures
 
 
 async def publish(request: dict[str, Any]) -> None:
-    """Join with each token, publish, and answer once pictures flow; until stdin closes."""
+    """Join with each token, publish, answer once the first frames are sent; run until stdin closes."""
     size_wh, fps = tuple(request["size_wh"]), request["fps"]
     scene = pictures(size_wh)
     joining = [_join(request["url"], token, size_wh) for token in request["tokens"]]

@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from .result import Figure, Result
 
-_PLOTTED = {"ms": "ms", "% of a core": "cpu"}  # units that are drawn, and what the file is called
+_PLOTTED = {"ms": "ms", "% of a core": "cpu"}  # units that are drawn, and their part of the file name
 _BAR, _OURS, _INK = "#9aa5b1", "#2563eb", "#1f2933"
 
 
@@ -27,10 +27,10 @@ def table(result: Result) -> str:
 
 
 def write(results: Sequence[Result], facts: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``bench.json`` and one SVG per part and unit with figures; return what was written.
+    """Write ``bench.json`` and one SVG per part and unit with figures; return the paths of the files.
 
     Args:
-        results: What was found.
+        results: The results of all parts.
         facts: Commit, machine, versions, command.
         folder: Created if needed.
     """

@@ -1,4 +1,4 @@
-"""A view that rested: how soon it is at full size, and what a typed turn out of the rest takes."""
+"""A view that rested: how soon it is at full size, and how long a typed turn after the rest takes."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from .talk import talking
 
 RAISE_LIMIT_S = 10.0
 REST_S = 1.6
-"""A view rests so long before a question: a server asks a publisher for no more than one key frame a
-second, so within a second of another change a new layer can take that long."""
+"""How long a view rests before a question, in seconds. A server asks a publisher for at most one key frame
+a second: within a second after another change a new layer can take that long."""
 
 
 @dataclass(kw_only=True)
 class Typed:
-    """What typed turns out of the rest showed."""
+    """The results of typed turns after a rest."""
 
     request_ms: list[float] = field(default_factory=list)
-    """From the question to the request in the model's hands, in milliseconds; the raise is in it."""
+    """From the question to the request that reaches the model, in milliseconds, including the raise."""
     full_size: int = 0
-    """Requests with a picture as large as the turn asks for."""
+    """Requests with a picture as large as the turn wants."""
 
 
 def at_rest(policy: str) -> VisionOptions:
-    """Return options of a view that falls to this policy's rest as soon as nobody looks."""
+    """Return options of a view that rests by this policy as soon as nobody looks."""
     return VisionOptions(demand=policy, grace_s=0.0)
 
 
 async def raised_ms(room: rtc.Room, policy: str, count: int, progress: Callable[[int], None]) -> list[float]:
-    """Return how long each raise took to the first full-size frame, in milliseconds."""
+    """Return the time of each raise to the first full-size frame, in milliseconds."""
     taken_ms = []
     async with watching(room, at_rest(policy)) as vision:
         assert vision is not None
@@ -61,7 +61,7 @@ async def raised_ms(room: rtc.Room, policy: str, count: int, progress: Callable[
 async def typed(
     room: rtc.Room, policy: str, count: int, progress: Callable[[int], None], *, warm: bool = True
 ) -> Typed:
-    """Type a question each time the view has rested; where ``warm``, one more at first doesn't count."""
+    """Type a question each time the view has rested; with ``warm``, an extra first one doesn't count."""
     found = Typed()
     options = at_rest(policy)
     async with watching(room, options) as vision:

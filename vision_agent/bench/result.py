@@ -1,4 +1,4 @@
-"""What a part of the benchmark found: raw values and their spread."""
+"""The results of one part of the benchmark: raw values and their spread."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_VALUES = 200
-"""Raw values of a figure that a report keeps."""
+"""Most raw values of a figure that a report keeps."""
 
 Progress = Callable[[str], None]
-"""Told in a few words what is being measured now."""
+"""Called with a few words about what is being measured now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +26,9 @@ class Figure:
     values: Sequence[float]
     """Every raw value."""
     target: str = ""
-    """What it should show, in words, or nothing."""
+    """The target in words, or empty."""
     ok: bool | None = None
-    """Whether it shows it; None without a target."""
+    """Whether the figure meets its target; None without a target."""
 
     def summary(self) -> dict[str, float]:
         """Return count, median, p95, min and max."""
@@ -42,7 +42,7 @@ class Figure:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything; of many raw values each so-manieth, in the order they were taken."""
+        """Return everything; of many raw values only every n-th one, in the order they were measured."""
         step = -(-len(self.values) // MOST_VALUES)
         values = [_rounded(value) for value in self.values[::step]]
         summary = {key: _rounded(value) for key, value in self.summary().items()}
@@ -56,18 +56,18 @@ def _rounded(value: float) -> float | None:
 
 @dataclass(kw_only=True)
 class Result:
-    """What one part found."""
+    """The results of one part."""
 
     part: str
     """The part's name."""
     config: dict[str, Any] = field(default_factory=dict)
-    """What it was run with."""
+    """The settings of the run."""
     figures: list[Figure] = field(default_factory=list)
     """The figures, in the order of the table."""
     skipped: str = ""
-    """Why the part could not be run, or nothing."""
+    """Why the part could not run, or empty."""
     notes: list[str] = field(default_factory=list)
-    """What a reader must know beside the figures, such as what could not be run."""
+    """What a reader must know about the figures, for example what could not run."""
 
     def add(self, name: str, unit: str, values: Sequence[float]) -> None:
         """Add a figure."""
@@ -83,7 +83,7 @@ class Result:
         at_least: float = 0,
         at_most: float = 0,
     ) -> None:
-        """Add the ratio of values taken in pairs, and whether its median is within the limit."""
+        """Add the ratio of values measured in pairs, and whether its median meets the limit."""
         values = [a / b for a, b in zip(over, under, strict=True) if b > 0]
         if not values:
             return
@@ -97,7 +97,7 @@ class Result:
     ) -> None:
         """Add a figure with an upper limit on a percentile of its values, or on the largest.
 
-        Without a value the limit is missed: nothing was shown.
+        Without a value the target is missed: nothing was measured.
         """
         which = f"p{percent:g} " if percent is not None else ""
         target = f"{which}at most {at_most:g} {unit}"
@@ -110,6 +110,6 @@ class Result:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the percentile by the nearest rank; of few values the largest."""
+    """Return the percentile by nearest rank; with few values this is the largest."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -1,4 +1,4 @@
-"""What the benchmark's cameras show: a textured scene that pans, with a sensor's noise, from one seed."""
+"""The scene of the benchmark's cameras: textured, panning, with sensor noise, from one seed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from ..imaging.frame import U8, Frame
 
 COUNT = 60
-"""Pictures in a round; the last is followed by the first without a jump."""
+"""Pictures in a loop; the first follows the last without a jump."""
 NOISE = 2.5
 """Standard deviation of the luma noise, in levels: a webcam's in room light."""
 
 
 def pictures(size_wh: tuple[int, int], *, seed: int = 4, count: int = COUNT) -> list[U8]:
-    """Return pictures as packed I420, to be shown one after the other, again and again."""
+    """Return pictures as packed I420, to be shown in a loop."""
     width, height = size_wh
     random = np.random.default_rng(seed)
     reach_w, reach_h = width // 8 & ~1, height // 12 & ~1
@@ -35,12 +35,12 @@ def pictures(size_wh: tuple[int, int], *, seed: int = 4, count: int = COUNT) -> 
 
 
 def _texture(size_wh: tuple[int, int], random: np.random.Generator) -> U8:
-    """Return RGB of coarse to fine structure, falling with frequency as in photographs."""
+    """Return an RGB texture whose contrast falls with spatial frequency, as in photographs."""
     width, height = size_wh
     total = np.zeros((height, width, 3), np.float32)
     for octave in range(2, 9):
         cells = random.normal(0, 1, (max(2, (2**octave) * height // width), 2**octave, 3)).astype(np.float32)
-        cells = 0.7 * cells.mean(axis=2, keepdims=True) + 0.3 * cells  # more light than colour
+        cells = 0.7 * cells.mean(axis=2, keepdims=True) + 0.3 * cells  # more contrast in luma than in colour
         enlarged = np.asarray(cv2.resize(cells, size_wh, interpolation=cv2.INTER_CUBIC), np.float32)
         total += enlarged / np.float32(2 ** (octave / 2))
     spread = (total - total.mean()) / total.std()

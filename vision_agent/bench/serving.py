@@ -1,4 +1,4 @@
-"""The other end of ``child``: answers one JSON object a line. Needs the standard library only."""
+"""The child's end of ``child``: answers one JSON object per line. Needs only the standard library."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ async def serve(handlers: Mapping[str, Handler]) -> None:
     while (request := await requests()) is not None:
         try:
             answer(await handlers[request["do"]](request))
-        except Exception as error:  # whatever a peer raises is told, not lost
+        except Exception as error:  # report whatever a peer raises
             answer({"error": f"{request['do']}: {type(error).__name__}: {error}"})

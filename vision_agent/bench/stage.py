@@ -1,4 +1,4 @@
-"""Where the parts of the benchmark play: a real server, cameras in another process, a room joined."""
+"""The set-up for the parts of the benchmark: a real server, cameras in another process, a joined room."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HD_WH, FPS = (1280, 720), 30
 
 
 class StageError(VisionAgentError):
-    """Something the benchmark waits for did not come true."""
+    """Something the benchmark waits for did not happen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Stage:
     """The room's name."""
 
     def ticket(self, identity: str) -> dict[str, Any]:
-        """Return what a process needs to join: address and token."""
+        """Return the address and the token that a process needs to join."""
         return {"url": self.server.url, "token": self.server.token(identity, self.room)}
 
     @asynccontextmanager
@@ -50,7 +50,7 @@ class Stage:
 
 
 class Stages:
-    """One server for a whole run, and the cameras a part needs; the same ones are kept for the next."""
+    """One server for a whole run, and the cameras of a part; the next part reuses the same ones."""
 
     def __init__(self) -> None:
         self._server: LocalServer | None = None
@@ -59,7 +59,7 @@ class Stages:
         self._stage: Stage | None = None
 
     async def __aenter__(self) -> Stages:
-        """Begin; nothing is started before it is needed."""
+        """Start; server and cameras start when they are needed."""
         return self
 
     async def __aexit__(
@@ -71,11 +71,11 @@ class Stages:
             await self._server.aclose()
 
     async def set(self, *, cameras: int = 1, size_wh: tuple[int, int] = HD_WH, fps: float = FPS) -> Stage:
-        """Have so many cameras in a room, published from another process.
+        """Put ``cameras`` cameras into a room, published from another process.
 
         Raises:
             ConfigError: No livekit-server is installed.
-            ServerError: It did not come up.
+            ServerError: The server did not start.
             ChildError: The cameras could not be published.
         """
         wanted = (cameras, size_wh, fps)
@@ -100,17 +100,17 @@ async def until(true: Callable[[], bool], what: str, *, within_s: float = 20.0) 
     """Wait until something is true.
 
     Raises:
-        StageError: It did not come true in time.
+        StageError: It did not happen in time.
     """
     deadline_s = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline_s:
-            raise StageError(f"{what} did not come about within {within_s:g} s")
+            raise StageError(f"{what} did not happen within {within_s:g} s")
         await asyncio.sleep(0.01)
 
 
 def newest_width(watcher: Watcher) -> int:
-    """Return the width of a watcher's newest frame in pixels, 0 where there is none."""
+    """Return the width of a watcher's newest frame in pixels, 0 without a frame."""
     return watcher.latest.width if watcher.latest is not None else 0
 
 

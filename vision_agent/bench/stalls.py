@@ -1,4 +1,4 @@
-"""How long the event loop is kept busy in turns with pictures, beside the same turns without."""
+"""How long turns with pictures block the event loop, beside the same turns without."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .talk import talking
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Take turns in blocks, with pictures and without, and watch the loop meanwhile."""
+    """Take turns in blocks, with and without pictures, and measure the delay of the loop."""
     blocks, turns = (1, 10) if quick else (5, 20)
     result = Result(part="stalls", config={"turns": blocks * turns, "blocks": blocks, "typed": True})
     late_ms: dict[bool, list[list[float]]] = {True: [], False: []}
@@ -45,7 +45,7 @@ async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
 
 
 async def _block(room: rtc.Room, sees: bool, turns: int, pause: random.Random) -> list[float]:
-    """Return how late each tick was in so many turns; one more at first, to warm up, isn't watched."""
+    """Return how late each tick was in ``turns`` turns; an extra first turn is a warm-up."""
     async with watching(room, VisionOptions() if sees else None) as vision:
         async with talking(vision) as talk:
             if vision is not None:

@@ -1,7 +1,7 @@
 """Time in the pixels: a strip of black and white cells that says when a picture was taken.
 
-It survives video coding, a third or less of the size, and JPEG. The clock is ``time.monotonic()``,
-which all processes of one machine share. Needs numpy only: scripts in other environments load it too.
+It survives video coding, scaling to a third or less, and JPEG. The clock is ``time.monotonic()``,
+which all processes of a machine share. Needs only numpy: scripts in other environments load it, too.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
 
-TIME_BITS, CHECK_BITS = 24, 8  # milliseconds, again from 0 after 4.6 hours; then their checksum
+TIME_BITS, CHECK_BITS = 24, 8  # milliseconds, modulo 4.6 hours; then their checksum
 CELLS = TIME_BITS + CHECK_BITS
 STRIP = 12
-"""The strip's height is this part of the picture's."""
+"""The strip's height as a share of the picture's."""
 BLACK, WHITE = 30, 220
 
 
 def now_ms() -> int:
-    """Return this moment as a stamp shows it."""
+    """Return the time now as a stamp."""
     return time.monotonic_ns() // 1_000_000 % (1 << TIME_BITS)
 
 

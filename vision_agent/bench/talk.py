@@ -27,7 +27,7 @@ SPEAKING_S = 1.0
 
 
 class Hooks:
-    """When the session called the agent for the turn that runs."""
+    """When the session called the agent in the current turn."""
 
     def __init__(self) -> None:
         self.entered_s = 0.0
@@ -68,7 +68,7 @@ class _Blind(Agent):
 
 
 class Talk:
-    """A session that is spoken to or written to."""
+    """A session that gets spoken and typed questions."""
 
     def __init__(self, vision: Vision | None, *, answers: bool = True) -> None:
         self.model, self.hooks = ClockedLLM(answers=answers), Hooks()
@@ -86,28 +86,28 @@ class Talk:
             self._answered.put_nowait(None)
 
     async def speak(self) -> list[Request]:
-        """Ask aloud and wait for the answer; return the requests this made."""
+        """Ask a spoken question and wait for the answer; return the requests of the turn."""
         before = len(self.model.requests)
         await self._ears.say(QUESTION, speaking_s=SPEAKING_S)
         await asyncio.wait_for(self._answered.get(), 20)
         return self.model.requests[before:]
 
     async def type(self) -> list[Request]:
-        """Ask in writing and wait for the answer; return the requests this made."""
+        """Ask a typed question and wait for the answer; return the requests of the turn."""
         before = len(self.model.requests)
         await self.session.run(user_input=QUESTION)
         await asyncio.wait_for(self._answered.get(), 20)
         return self.model.requests[before:]
 
     def share_ms(self, request: Request) -> float:
-        """Return the time from ``llm_node`` to the model's client, and in ``on_user_turn_completed``."""
+        """Return the time from ``llm_node`` to the model's client plus that in ``on_user_turn_completed``."""
         completed_ms, self.hooks.completed_ms = self.hooks.completed_ms, 0.0
         return (request.asked_s - self.hooks.entered_s) * 1000 + completed_ms
 
 
 @asynccontextmanager
 async def talking(vision: Vision | None, *, answers: bool = True) -> AsyncIterator[Talk]:
-    """Start a session; without ``vision`` its agent is LiveKit's own, and blind."""
+    """Start a session; without ``vision`` its agent is LiveKit's own, without pictures."""
     talk = Talk(vision, answers=answers)
     async with talk.session:
         await talk.session.start(talk.agent)

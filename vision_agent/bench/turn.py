@@ -1,4 +1,4 @@
-"""From the end of a turn to the request: our share of it; and how soon a view is at full size."""
+"""From the end of a turn to the request: our share of the time; and how soon a view is at full size."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .stage import Stages
 from .talk import talking
 
 RAISED_MS = 300
-"""The most that the 95th percentile of raises may take."""
+"""Upper limit for the 95th percentile of raises, in milliseconds."""
 
 
 async def run(quick: bool, progress: Progress, stages: Stages) -> Result:
-    """Raise the demand, type out of the rest, then speak and type, with and without pictures."""
+    """Raise the demand, type after a rest, then speak and type, with and without pictures."""
     blocks, each, raises, rested = (1, 1, 1, 1) if quick else (4, 5, 60, 12)
     counts = {"turns": blocks * each, "raises": raises, "typed_after_rest": rested}
     result = Result(part="turn", config={**counts, "size": "1280x720", "codec": "VP8 simulcast"})

@@ -1,1 +1,1 @@
-"""What runs a room on one machine."""
+"""Runs a room on one machine."""

@@ -25,14 +25,14 @@ async def run_demo(config: Config, *, port: int = 0, announce: Callable[[str], N
     """Run the demo until a signal asks to stop.
 
     Args:
-        config: What the agent is like; ``worker`` is not used.
+        config: Settings of the agent; ``worker`` is not used.
         port: The page's port on 127.0.0.1; 0 is any free one.
-        announce: Called once with the page's address, when it can be opened.
+        announce: Called once with the page's address, when a browser can open it.
 
     Raises:
-        ConfigError: The port is none, or the page, the server's binary, the model or a picture is missing.
-        SourceError: A picture of the start can't be fetched.
-        ImageError: A picture of the start is none.
+        ConfigError: The port is invalid, or the page, the server's binary, the model or a picture is missing.
+        SourceError: A picture for the start can't be fetched.
+        ImageError: A file for the start is not a picture.
         ServerError: A part did not start, or ended on its own.
     """
     check_range("--port", port, 0, 65535)
@@ -44,7 +44,7 @@ async def run_demo(config: Config, *, port: int = 0, announce: Callable[[str], N
             LocalServer() as server,
             Site(server, model=config.agent.model, agent_name=AGENT_NAME, port=port) as site,
         ):
-            # threads, not processes: nothing to leave behind, and a room opens at once
+            # threads, not processes: no process is left behind, and a room opens immediately
             worker = make_worker(
                 replace(config, worker=local), server.keys, dev=True, executor=JobExecutorType.THREAD
             )

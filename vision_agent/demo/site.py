@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent / "page"
 """Where ``make page`` puts the built page."""
 HOST = "127.0.0.1"
 VISITOR = "visitor"
-"""The identity of who opens the page; each load has a room of its own."""
+"""The identity of the person who opens the page; each page load has its own room."""
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -32,8 +32,8 @@ class Site:
 
     Args:
         server: The livekit-server the tokens are for.
-        model: Name of the model, for the page to tell.
-        agent_name: The agent each new room asks for.
+        model: Name of the model, which the page shows.
+        agent_name: The agent that each new room asks for.
         port: Port on 127.0.0.1; 0 is any free one.
         page: Folder of the built page.
 
@@ -55,7 +55,7 @@ class Site:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def __aenter__(self) -> Site:
-        """Begin to serve.
+        """Start serving.
 
         Raises:
             ServerError: The port can't be used.
@@ -83,7 +83,7 @@ class Site:
     async def _guard(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        # a name that somebody else's DNS points at loopback must not get a token
+        # a host name that somebody else's DNS points at loopback must not get a token
         if request.headers.get("Host") not in self._names:
             raise web.HTTPForbidden(text=f"open {self.url}\n")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):

@@ -1,4 +1,4 @@
-"""A part of a frame: cut out where the planes lie, before anything is scaled or turned."""
+"""A part of a frame: cut out of the planes before anything is scaled or turned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Region = tuple[float, float, float, float]
 
 
 _ROUNDING = 1e-6
-"""Part of a pixel that a share may be off: 1 - 0.8 is a little below 0.2."""
+"""Tolerance for rounding errors of shares, in pixels: 1 - 0.8 is a little below 0.2."""
 
 
 def check_box(xyxy: Region, what: str = "box") -> None:
@@ -32,7 +32,7 @@ def check_box(xyxy: Region, what: str = "box") -> None:
 
 
 def crop_frame(frame: Frame, xyxy: Region) -> Frame:
-    """Cut a part out of a frame; chroma is kept whole, so the edges may lie one pixel further out.
+    """Cut a part out of a frame; it keeps chroma samples whole, so an edge may be one pixel further out.
 
     Args:
         frame: Planes or a JPEG packet; the packet is decoded.
@@ -63,7 +63,7 @@ def crop_rgb(rgb: U8, xyxy: Region) -> U8:
 
 
 def pixel_box(xyxy: Region, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the pixels a box touches, at least one in each direction: left, top, right, bottom."""
+    """Return left, top, right and bottom of the pixels a box touches, at least one in each direction."""
     (x0, x1), (y0, y1) = _span(xyxy[0], xyxy[2], size_wh[0]), _span(xyxy[1], xyxy[3], size_wh[1])
     return x0, y0, x1, y1
 
@@ -79,7 +79,7 @@ def _even_span(low: float, high: float, side_px: int) -> tuple[int, int]:
 
 
 def _stored(xyxy: Region, rotation_deg: int) -> Region:
-    """Return where a box of the upright picture lies in the stored one."""
+    """Return where a box of the upright picture is in the stored one."""
     left, top, right, bottom = xyxy
     return {
         0: (left, top, right, bottom),

@@ -12,7 +12,7 @@ from ..errors import ImageError
 from .frame import U8, Frame
 
 COLOURS_RGB = ((255, 90, 60), (40, 170, 255), (60, 200, 90), (255, 190, 0), (200, 90, 255), (0, 200, 200))
-"""One after the other, for the first box, the second, and so on."""
+"""Colours of the first box, the second, and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Box:
     """Something to mark."""
 
     label: str
-    """What is written beside it; may be empty."""
+    """Text beside it; may be empty."""
     xyxy: tuple[float, float, float, float]
     """Left, top, right, bottom as shares of the picture's width and height, 0 to 1."""
 
@@ -46,7 +46,7 @@ class Box:
 def draw(rgb: U8, boxes: Sequence[Box], *, stamp: str = "") -> U8:
     """Draw boxes with their labels, and a line of text in the corner.
 
-    The frame of a box is drawn around its area, so that what is inside stays as it was.
+    The frame of a box is drawn around its area, so that the pixels inside don't change.
 
     Args:
         rgb: The picture, shape ``(h, w, 3)``, uint8; not changed.
@@ -72,7 +72,7 @@ def draw(rgb: U8, boxes: Sequence[Box], *, stamp: str = "") -> U8:
 
 
 def named(frame: Frame, name: str) -> Frame:
-    """Return a copy of an upright I420 frame with a name written in its lower left corner."""
+    """Return a copy of an upright I420 frame with a name in its lower left corner."""
     assert frame.planes_i420 is not None
     copy = replace(frame, planes_i420=frame.planes_i420.copy())
     y, u, v = copy.planes()
@@ -90,7 +90,7 @@ def _write(
     *,
     below_px: int | None = None,
 ) -> tuple[int, int, int, int]:
-    """Write on a plate whose lower left is ``corner_xy``; where there's no room above, at ``below_px``.
+    """Write on a plate whose lower left is ``corner_xy``; without room above it, at ``below_px``.
 
     Returns:
         The plate's left, top, right and bottom, in pixels.

@@ -21,7 +21,7 @@ from .pixels import rgb_to_i420, to_i420
 
 @runtime_checkable
 class VideoFrameLike(Protocol):
-    """What is used of ``livekit.rtc.VideoFrame``."""
+    """The part of ``livekit.rtc.VideoFrame`` that we use."""
 
     @property
     def width(self) -> int: ...  # noqa: D102 - named by the protocol's own docstring
@@ -37,7 +37,7 @@ class VideoFrameLike(Protocol):
 class Frame:
     """One picture, as its source delivered it.
 
-    Exactly one of ``planes_i420`` and ``jpeg`` is set. The arrays are shared, never written to.
+    Exactly one of ``planes_i420`` and ``jpeg`` is set. The arrays are shared: nobody writes to them.
     """
 
     width: int
@@ -57,10 +57,10 @@ class Frame:
     full_range: bool = False
     """Whether luma spans 0-255 (JPEG) instead of 16-235 (video)."""
     bt709: bool = False
-    """Whether the planes follow ITU-R BT.709, as HD cameras' do, instead of BT.601."""
+    """Whether the planes follow ITU-R BT.709, as those of HD cameras do, instead of BT.601."""
 
     def __post_init__(self) -> None:
-        """Check the sizes once, at the edge.
+        """Check the sizes once, when the frame is made.
 
         Raises:
             ImageError: A size, the rotation or the data does not fit the others.
@@ -81,7 +81,7 @@ class Frame:
     def from_video_frame(
         cls, frame: VideoFrameLike, *, captured_s: float, source: str = "camera", rotation_deg: int = 0
     ) -> Frame:
-        """Wrap a ``livekit.rtc.VideoFrame`` of any pixel format, without a copy if it is I420.
+        """Wrap a ``livekit.rtc.VideoFrame`` of any pixel format; I420 is not copied.
 
         Raises:
             ImageError: The data does not fit the size and the format.
@@ -97,7 +97,7 @@ class Frame:
 
     @classmethod
     def from_rgb(cls, rgb: U8, *, captured_s: float, source: str = "camera") -> Frame:
-        """Make a limited-range I420 frame of an array of shape ``(h, w, 3)``, uint8, RGB.
+        """Make a limited-range I420 frame from an array of shape ``(h, w, 3)``, uint8, RGB.
 
         Odd sizes are padded with their last row and column before the chroma is halved.
         """
@@ -151,8 +151,8 @@ def decode_jpeg(data: bytes, *, min_size_wh: tuple[int, int] = (0, 0)) -> U8:
 
     Args:
         data: The whole file.
-        min_size_wh: Where given, the picture is scaled down by eighths while it is decoded, to the
-            smallest size with no side below this one.
+        min_size_wh: If set, the decoder scales the picture down by eighths, to the smallest size with no
+            side below this one.
 
     Raises:
         ImageError: The data is not a whole JPEG.

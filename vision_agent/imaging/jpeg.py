@@ -1,7 +1,7 @@
-"""From a frame to the JPEG a model gets.
+"""From a frame to the JPEG that a model gets.
 
-The fast path stays in the planes: each plane is scaled on its own, the small planes are expanded to
-full range and turned upright, and they go to the JPEG encoder without becoming RGB.
+The fast path works on the planes: it scales each plane on its own, expands the small planes to full
+range, turns them upright and gives them to the JPEG encoder without converting them to RGB.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class EncodedImage:
     data: bytes
     """The file's bytes."""
     mime_type: str
-    """``image/jpeg``, or the type the bytes had already."""
+    """``image/jpeg``, or the type of bytes that were encoded before."""
     width: int
     """Width in pixels."""
     height: int
@@ -68,7 +68,7 @@ def encode_jpeg(
         quality: JPEG quality, 1-100.
 
     Returns:
-        The picture. A JPEG packet that fits and is upright is handed on untouched.
+        The picture. A JPEG packet that fits and is upright is returned unchanged.
 
     Raises:
         ImageError: A value is out of range, or the frame can't be read.
@@ -86,7 +86,7 @@ def encode_jpeg(
         small = to_bt601(*small, full_range=True)
     y, u, v = (np.ascontiguousarray(turn(plane, frame.rotation_deg)) for plane in small)
     height, width = y.shape
-    # the encoder reads luma up to the next even side: let that be the border, not what lies behind it
+    # the encoder reads luma up to the next even side: repeat the border there, or it reads past the plane
     if height % 2 or width % 2:
         even = cv2.copyMakeBorder(y, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         y = np.asarray(even, dtype=np.uint8)[:height, :width]
@@ -137,6 +137,6 @@ def _from_packet(frame: Frame, packet: bytes, max_side_px: int, quality: int) ->
     fitted_wh = fit_within(size_wh, max_side_px)
     if fitted_wh == size_wh and frame.rotation_deg == 0:
         return EncodedImage(data=packet, mime_type="image/jpeg", width=frame.width, height=frame.height)
-    rgb = decode_jpeg(packet, min_size_wh=fitted_wh)  # in eighths, in the encoder's own frequencies
+    rgb = decode_jpeg(packet, min_size_wh=fitted_wh)  # scaled by eighths, on the DCT coefficients
     upright = turn(scale_down(rgb, fitted_wh), frame.rotation_deg)
     return encode_rgb(upright, max_side_px=max_side_px, quality=quality)

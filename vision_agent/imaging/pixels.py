@@ -1,7 +1,7 @@
 """Any pixel format of ``livekit.rtc`` as I420.
 
-The SDK can convert most of them, but ends the whole process on I010 and ABGR (livekit 1.1), and an
-odd-sized frame of 4:2:2 or 4:4:4 costs it several passes. These are plain array views instead.
+The SDK can convert most of them, but it aborts the whole process on I010 and ABGR (livekit 1.1), and
+needs several passes for an odd-sized frame of 4:2:2 or 4:4:4. This module uses plain array views instead.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def rgb_to_i420(rgb: U8) -> U8:
 
 
 def _packed(channels: int, red_to_blue: slice) -> Callable[[U8, int, int], U8]:
-    """Of packed channels; the slice takes R, G and B out of them, in this order."""
+    """Make the converter of packed channels; the slice selects R, G and B, in this order."""
 
     def convert(flat: U8, width: int, height: int) -> U8:
         pixels = flat[: width * height * channels].reshape(height, width, channels)
@@ -76,7 +76,7 @@ def _packed(channels: int, red_to_blue: slice) -> Callable[[U8, int, int], U8]:
 
 
 def _planar(chroma_step_wh: tuple[int, int], depth: int = 8) -> Callable[[U8, int, int], U8]:
-    """Of planes whose chroma has one sample per ``chroma_step_wh`` pixels; what follows them is left out."""
+    """Make the converter of planes with one chroma sample per ``chroma_step_wh`` pixels; ignores the rest."""
 
     def convert(flat: U8, width: int, height: int) -> U8:
         samples = flat if depth == 8 else _to_8_bit(flat.view("<u2"), depth)
@@ -115,13 +115,13 @@ def _nv12(flat: U8, width: int, height: int) -> U8:
 
 # by livekit.rtc.VideoBufferType (livekit-protocol, video_frame.proto)
 _CONVERTERS: dict[int, Callable[[U8, int, int], U8]] = {
-    0: _packed(4, slice(0, 4)),  # RGBA; with its alpha, to spare a copy
+    0: _packed(4, slice(0, 4)),  # RGBA; keeps alpha, to save a copy
     1: _packed(4, slice(3, 0, -1)),  # ABGR
     2: _packed(4, slice(1, 4)),  # ARGB
     3: _packed(4, slice(2, None, -1)),  # BGRA
     4: _packed(3, slice(0, 3)),  # RGB24
     5: _planar((2, 2)),  # I420
-    6: _planar((2, 2)),  # I420A, its alpha comes last
+    6: _planar((2, 2)),  # I420A, alpha comes last
     7: _planar((2, 1)),  # I422
     8: _planar((1, 1)),  # I444
     9: _planar((2, 2), depth=10),  # I010, little-endian

@@ -1,10 +1,9 @@
-"""Planes and pictures made smaller, in the few steps that OpenCV does fast.
+"""Scales planes and pictures down, in the few steps that OpenCV does fast.
 
-A mean over the area is the right filter, but OpenCV's own is slow unless it is a mean of four.
-Where OpenCV has Intel's IPP (its wheels for x86), the mean is IPP's: within one level of OpenCV's
-own, at a tenth of the time. Elsewhere a plane is brought to twice the wanted size, and the mean of
-four is taken there: the difference from the true mean is below 0.1 dB after JPEG, at a third of the
-time.
+A mean over the area is the right filter, but OpenCV's is slow unless it is a mean of four. If OpenCV
+has Intel's IPP (its wheels for x86), we use IPP's mean: within one level of OpenCV's, in a tenth of the
+time. Otherwise we scale a plane to twice the wanted size and take the mean of four: the difference from
+the true mean is below 0.1 dB after JPEG, in a third of the time.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from .pixels import U8
 
 
 def scale_down(plane: U8, size_wh: tuple[int, int]) -> U8:
-    """Scale a luma plane ``(h, w)`` or a picture ``(h, w, 3)`` down, keeping edges and print sharp.
+    """Scale a luma plane ``(h, w)`` or a picture ``(h, w, 3)`` down; edges and print stay sharp.
 
     Args:
         plane: uint8; not written to.
         size_wh: Wanted width and height, neither larger than the plane's.
 
     Returns:
-        uint8, contiguous; the plane itself if it has the size already.
+        uint8, contiguous; the plane itself if it already has the size.
     """
     width, height = size_wh
-    # nearer to 1 a mean over the area blurs print, where cubic does not
+    # for factors nearer to 1 a mean over the area blurs print; cubic does not
     if 2 * plane.shape[1] >= 3 * width and (mean := _ipp_mean(plane, size_wh)) is not None:
         return mean
-    # from 1.5 to 3 times too large: neither step far from 1, where linear and cubic leave gaps
+    # from 1.5 to 3 times too large: keep both steps near 1, because linear and cubic skip pixels far from it
     plane = _halve_while(plane, (3 * width, 3 * height))
     if plane.shape[1] == width and plane.shape[0] == height:
         return plane
-    if 5 * plane.shape[1] < 6 * width:  # too little to be lost for a mean of four to pay
+    if 5 * plane.shape[1] < 6 * width:  # too small a step for a mean of four to pay off
         return _resize(plane, size_wh, cv2.INTER_CUBIC)
     enlarged = plane.shape[1] < 2 * width
     twice = _resize(plane, (2 * width, 2 * height), cv2.INTER_CUBIC if enlarged else cv2.INTER_LINEAR)
@@ -41,7 +40,7 @@ def scale_down(plane: U8, size_wh: tuple[int, int]) -> U8:
 
 
 def scale_down_chroma(plane: U8, size_wh: tuple[int, int]) -> U8:
-    """Scale a chroma plane ``(h, w)`` down: as above, but fast rather than sharp."""
+    """Scale a chroma plane ``(h, w)`` down: as ``scale_down``, but fast rather than sharp."""
     width, height = size_wh
     if (mean := _ipp_mean(plane, size_wh)) is not None:
         return mean
@@ -61,7 +60,7 @@ def to_full_range(y: U8, u: U8, v: U8) -> tuple[U8, U8, U8]:
 
 
 def to_bt601(y: U8, u: U8, v: U8, *, full_range: bool) -> tuple[U8, U8, U8]:
-    """Turn ITU-R BT.709 planes, as HD cameras send them, into the BT.601 ones of JPEG; the range stays.
+    """Convert ITU-R BT.709 planes, as HD cameras send them, to the BT.601 of JPEG; the range stays.
 
     The factors are those of BT.601's matrix times the inverse of BT.709's (ITU-R BT.709-6, 3; BT.601-7, 2.5).
     """
@@ -88,10 +87,10 @@ def turn(plane: U8, rotation_deg: int) -> U8:
 
 
 def _ipp_mean(plane: U8, size_wh: tuple[int, int]) -> U8 | None:
-    """Return the mean over the area; None without IPP."""
+    """Return IPP's mean over the area; None without IPP."""
     if not cv2.ipp.useIPP():
         return None
-    # OpenCV takes IPP's mean only on request, as it is not the same to the bit; the flag is this thread's own
+    # OpenCV uses IPP's mean only on request, because it is not bit-exact; the flag is per thread
     before = cv2.ipp.useIPP_NotExact()
     cv2.ipp.setUseIPP_NotExact(True)
     try:
@@ -114,5 +113,5 @@ def _resize(plane: U8, size_wh: tuple[int, int], interpolation: int) -> U8:
 
 
 def _expand(plane: U8, gain: float, offset: float) -> U8:
-    # twice as fast as a table; saturates at 0 below 16, where convertScaleAbs would turn positive again
+    # twice as fast as a table; saturates at 0 below 16, whereas convertScaleAbs would turn positive again
     return np.asarray(cv2.addWeighted(plane, gain, plane, 0, offset), dtype=np.uint8)

@@ -14,7 +14,7 @@ __all__ = ["OfflineLLM", "open_model"]
 
 
 def open_model(name: str = "offline") -> llm.LLM[Any]:
-    """Return the model of a name: ``offline``, or ``google/<model>`` such as ``google/gemini-2.5-flash``.
+    """Return the model with a name: ``offline``, or ``google/<model>`` such as ``google/gemini-2.5-flash``.
 
     Raises:
         ConfigError: The name is unknown, or the provider's key is missing.
@@ -24,9 +24,9 @@ def open_model(name: str = "offline") -> llm.LLM[Any]:
     provider, _, model = name.partition("/")
     if provider == "google" and model:
         with warnings.catch_warnings():
-            # on Python 3.10 Google's packages tell each user, in eight lines, to upgrade
+            # on Python 3.10 Google's packages print eight lines that ask each user to upgrade
             warnings.filterwarnings("ignore", "You are using a non-supported Python", FutureWarning)
-            from livekit.plugins import google  # heavy: only for those who use it
+            from livekit.plugins import google  # slow to import: only for those who use it
 
         try:
             return google.LLM(model=model)

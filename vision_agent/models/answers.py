@@ -14,7 +14,7 @@ SILENT = "I can't tell that."
 
 
 def describe(request: Request) -> str:
-    """Tell of each picture what the question asks for, as far as it can be read from pixels."""
+    """Say what the question asks about each picture, as far as pixels show it."""
     question = request.question
     told = [(picture, _described(question, rgb)) for picture, rgb in request.pictures()]
     if not any(text for _, text in told):
@@ -24,7 +24,7 @@ def describe(request: Request) -> str:
 
 
 def describe_change(request: Request) -> str:
-    """Tell of each view how much of it differs from the newest earlier picture of the same view."""
+    """Say for each view how much of it differs from the newest earlier picture of the same view."""
     told = [(view, _changed(request, view, rgb)) for view in request.views if (rgb := view.rgb()) is not None]
     if not told:
         return f"I can't tell what changed: {'; '.join(request.notes) or 'there is no picture of a view'}."
@@ -38,7 +38,7 @@ def _by_name(told: list[tuple[Picture, str]]) -> list[str]:
 
 
 def _caution(question: Question) -> list[str]:
-    """Say what the answer is not, where the question asks for more than it can tell."""
+    """Say what the answer does not cover, if the question asks for more than the model can tell."""
     if question.doubtful:
         return [CANNOT]
     return [ONLY_THE_WHOLE] if question.of_the_whole and question.unknown else []

@@ -1,4 +1,4 @@
-"""Marks: which picture of a request shows what is to be marked, and where on it."""
+"""Marks: which picture of a request shows the thing to mark, and where on it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .request import Picture, Request
 SENT = re.compile(r"\b(sent|send|upload|uploaded|attached|photo)\b")
 """Asks about a picture that was sent."""
 UNITS = 1000
-"""Boxes are told in thousandths of the picture's width and height."""
+"""The coordinates of boxes are thousandths of the picture's width and height."""
 
 
 def mark(request: Request) -> str | llm.FunctionToolCall:
-    """Call ``annotate`` for the picture that shows what is asked for, or say why there is nothing to mark."""
+    """Call ``annotate`` for the picture that shows the thing, or say why there is nothing to mark."""
     question = request.question
     specific = bool(question.wanted) and not (question.code or question.words)
-    second: tuple[Picture, U8, list[Mark]] | None = None  # shows some code or text, not the one that is named
+    second: tuple[Picture, U8, list[Mark]] | None = None  # shows a code or text, but not the named one
     for picture, rgb in request.pictures(lambda each: _nearness(question, each)):
         read = _read(question, rgb)
         named = [each for each in read if question.wanted & set(re.findall(r"\w+", each.text.casefold()))]
@@ -46,8 +46,8 @@ def mark(request: Request) -> str | llm.FunctionToolCall:
 
 
 def marked(chat_ctx: llm.ChatContext, request: Request) -> str | None:
-    """Tell how a call of ``annotate`` went, if its result is what the request is about."""
-    # behind it may stand what the views show now, and what somebody's own node has added
+    """Say how a call of ``annotate`` went, if the request follows its result."""
+    # after it there may be the current views, and messages that somebody's own node has added
     last = next((item for item in reversed(chat_ctx.items) if not _is_aside(item)), None)
     if not isinstance(last, llm.FunctionCallOutput) or last.name != "annotate":
         return None
@@ -70,7 +70,7 @@ def _is_aside(item: llm.ChatItem) -> bool:
 
 
 def _nearness(question: Question, picture: Picture) -> float:
-    """Return how well a question fits a picture's name; what was sent for it comes before the views."""
+    """Return how well a question fits a picture's name; pictures sent for it come before the views."""
     if picture.kind == "view":
         words = set(re.findall(r"\w+", picture.name.casefold())) - {"of", "at", "the", "a"}
         return len(words & set(re.findall(r"\w+", question.text)))

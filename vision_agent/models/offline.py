@@ -1,4 +1,4 @@
-"""The built-in model: needs no key, no network, no download, and looks only at the request's pictures."""
+"""The built-in model: needs no key, network or download, and looks only at the request's pictures."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ ONLY_CODES_AND_TEXT = "I can mark only codes and text."
 class OfflineLLM(llm.LLM[Any]):
     """A real, streaming ``llm.LLM`` that answers from the pixels in the request.
 
-    It reads in one thread: an answer that is interrupted gives its place to the next one.
+    It reads pictures in one thread: an interrupted answer stops and makes room for the next one.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offline-model")
-        """Where pictures are read."""
+        """The thread that reads pictures."""
 
     async def aclose(self) -> None:
-        """Let go of the thread."""
+        """Release the thread."""
         self.executor.shutdown(wait=False, cancel_futures=True)
         await super().aclose()
 
@@ -89,11 +89,11 @@ def answer(
 
     Args:
         chat_ctx: The request.
-        can_mark: Whether there is ``annotate``.
-        is_stopped: Tells whether nobody waits for the answer any more.
+        can_mark: Whether the tool ``annotate`` is available.
+        is_stopped: Returns whether nobody waits for the answer any more.
 
     Raises:
-        Stopped: Nobody does.
+        Stopped: Nobody waits for the answer any more.
     """
     request = read_request(chat_ctx, is_stopped=is_stopped)
     if request is None:

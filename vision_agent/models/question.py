@@ -1,4 +1,4 @@
-"""What a question asks for, told from its words alone."""
+"""What a question asks for, decided from its words alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DOUBT = re.compile(
     r"|\b(people|persons?|m[ae]n|wom[ae]n|boys?|girls?|child|children|kids?|baby|faces?|anyone|anybody"
     r"|someone|somebody|everyone|everybody|nobody|objects?|animals?|dogs?|cats?|birds?)\b"
 )
-"""Asks for what pixels alone don't tell the built-in model, whatever else the words say."""
+"""Asks for something that the built-in model can't tell from pixels, whatever the other words are."""
 KNOWN = frozenset(
     re.findall(
         r"\w+",
@@ -62,9 +62,9 @@ KNOWN = frozenset(
         """,
     )
 )
-"""Words that ask for nothing the built-in model could fail to tell."""
+"""Words that ask for nothing that the built-in model can't tell."""
 ABOUT_US = re.compile(r"(?<!show )(?<!tell )(?<!give )(?<!let )\b(me|us)\b")
-"""The one who asks, as what is asked about: "do you see me" but not "tell me"."""
+"""The person who asks as the subject of the question: "do you see me" but not "tell me"."""
 
 
 class Question:
@@ -72,7 +72,7 @@ class Question:
 
     Args:
         text: What was asked.
-        views: Names of the views it was asked about; their words ask for nothing more.
+        views: Names of the views; their words ask for nothing more.
     """
 
     def __init__(self, text: str, *, views: Iterable[str] = ()) -> None:
@@ -83,7 +83,7 @@ class Question:
             for name in (view.casefold(), f"{owner}'s {kind}"):
                 rest = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", rest)
         self.unknown = frozenset(re.findall(r"\w+", rest)) - KNOWN
-        """Words that may ask for what can't be told."""
+        """Words that may ask for something the model can't tell."""
         if ABOUT_US.search(rest):
             self.unknown |= {"me"}
         self.code = bool(CODE.search(self.text))
@@ -93,18 +93,18 @@ class Question:
         self.change = bool(CHANGE.search(self.text))
         self.start = bool(START.search(self.text))
         self.doubtful = bool(DOUBT.search(self.text))
-        """Whether people, things, numbers or distances are asked for."""
+        """Whether it asks for people, things, numbers or distances."""
         self.identifying = bool(KIND.search(self.text) or PLACE.search(self.text))
-        """Whether it asks what or where that is."""
+        """Whether it asks what or where something is."""
 
     @property
     def of_the_whole(self) -> bool:
-        """Whether it asks for what is told of a whole picture or view only."""
+        """Whether it asks for something that only a whole picture or view can answer."""
         return (self.colour or self.brightness or self.change) and not (self.code or self.words)
 
     @property
     def general(self) -> bool:
-        """Whether it asks for the whole picture, and for nothing in it."""
+        """Whether it asks for the whole picture, and for nothing special in it."""
         if not re.search(r"\w", self.text):
             return True
         topics = self.code or self.words or self.colour or self.brightness or self.change
@@ -120,5 +120,5 @@ class Question:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Words of what is to be marked, if it says more than "the code" or "it"."""
+        """The words that name the thing to mark, if there are more than "the code" or "it"."""
         return self.unknown - {"i", "me", "us", "we", "am"}

@@ -1,4 +1,4 @@
-"""What can be read from pixels with no network: codes, text, colour, brightness, change."""
+"""What the built-in model reads from pixels without a network: codes, text, colour, brightness, change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ocr_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Something found, with its place."""
+    """A code or text that was found, and where."""
 
     text: str
     """What it says."""
@@ -40,7 +40,7 @@ def read_codes(rgb: U8) -> list[Mark]:
     """Read QR codes and bar codes of an RGB picture ``(h, w, 3)``, uint8."""
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     found: list[Mark] = []
-    # of 60 testcards blurred as video is, the Aruco detector read 60, QRCodeDetector 58
+    # of 60 testcards with the blur of video the Aruco detector read 60, QRCodeDetector 58
     for detector in (cv2.QRCodeDetectorAruco(), cv2.QRCodeDetector(), cv2.barcode.BarcodeDetector()):
         ok, texts, corners, *_ = detector.detectAndDecodeMulti(gray)
         if ok and corners is not None:
@@ -94,7 +94,7 @@ def changed_share(before: U8, after: U8) -> float:
 
 @lru_cache(maxsize=1)
 def _ocr() -> Any:
-    from rapidocr import RapidOCR  # 1.4 s to load: only when text is asked for
+    from rapidocr import RapidOCR  # takes 1.4 s to load: only if somebody asks for text
 
     return RapidOCR(params={"Global.log_level": "error"})
 

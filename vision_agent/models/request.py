@@ -1,4 +1,4 @@
-"""What a request asks, and of which pictures: read from the sightings in the messages' ``extra``."""
+"""What a request asks, and about which pictures: read from the sightings in the messages' ``extra``."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Picture:
     kind: Kind
     """Where it came from."""
     name: str
-    """The view's name, or the caption of what was sent."""
+    """The view's name, or the caption of a picture that was sent."""
     address: str
-    """The picture as a data URL, or where it lies."""
+    """The picture as a data URL, or its address."""
     number: int
-    """Its number in the line beside it, or 0 if that is a number of an earlier message."""
+    """Its number in the line beside it, or 0 if the line belongs to an earlier message."""
     is_current: bool
-    """Whether it belongs to the turn that is answered."""
+    """Whether it belongs to the current turn."""
 
     @property
     def title(self) -> str:
@@ -52,11 +52,11 @@ class Picture:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it would have to be fetched."""
+        """Whether somebody would have to fetch it."""
         return self.address.startswith(("http://", "https://"))
 
     def rgb(self) -> U8 | None:
-        """Decode it, RGB ``(h, w, 3)``; None where that can't be done."""
+        """Decode it to RGB ``(h, w, 3)``; None if that fails."""
         try:
             packet = base64.b64decode(self.address.partition(";base64,")[2], validate=True)
         except binascii.Error:
@@ -78,7 +78,7 @@ class Request:
     seen: Sequence[tuple[Picture, U8]]
     """The pictures the question is about that can be decoded, in the order of the request."""
     elsewhere: int
-    """How many more would have to be fetched."""
+    """How many more pictures somebody would have to fetch."""
     views: Sequence[Picture]
     """What the views showed for the question."""
     earlier: Sequence[Picture]
@@ -88,7 +88,7 @@ class Request:
     notes: Sequence[str]
     """Why there is no picture of a view."""
     is_stopped: Callable[[], bool]
-    """Tells whether nobody waits for the answer any more."""
+    """Returns whether nobody waits for the answer any more."""
 
     def pictures(
         self, nearness: Callable[[Picture], float] = lambda picture: 0.0
@@ -96,7 +96,7 @@ class Request:
         """Yield the pictures the question is about, the nearest first, while somebody waits for the answer.
 
         Raises:
-            Stopped: Nobody does any more.
+            Stopped: Nobody waits for the answer any more.
         """
         for each in sorted(self.seen, key=lambda each: -nearness(each[0])):  # stable
             if self.is_stopped():
@@ -104,7 +104,7 @@ class Request:
             yield each
 
     def mark_arguments(self, picture: Picture) -> dict[str, Any]:
-        """Return how ``annotate`` is told which picture is meant."""
+        """Return the arguments of ``annotate`` that name this picture."""
         if picture.is_current and len(self.seen) + self.elsewhere == 1:
             return {}
         name = clean(picture.name) or "upload"
@@ -112,7 +112,7 @@ class Request:
         return {"view": name} if is_only or not picture.number else {"picture": picture.number}
 
     def marked(self, arguments: dict[str, Any]) -> Picture | None:
-        """Return the picture that a call of ``annotate`` meant."""
+        """Return the picture that a call of ``annotate`` named."""
         pictures = [each for each, _ in self.seen]
         return next((each for each in pictures if arguments and arguments == self.mark_arguments(each)), None)
 
@@ -120,13 +120,13 @@ class Request:
 def read_request(
     chat_ctx: llm.ChatContext, *, is_stopped: Callable[[], bool] = lambda: False
 ) -> Request | None:
-    """Sort the messages of a request; None if it has none of a user."""
+    """Sort the messages of a request; None if it has no message of a user."""
     spoken = [message for message in chat_ctx.messages() if message.role in ("user", "assistant")]
     while spoken and spoken[-1].role == "assistant":
         spoken.pop()
     if not spoken:
         return None
-    start = len(spoken)  # what was sent since the last answer belongs to the question
+    start = len(spoken)  # pictures sent since the last answer belong to the question
     while start > 0 and spoken[start - 1].role == "user":
         start -= 1
     run = spoken[start:]
@@ -153,7 +153,7 @@ def read_request(
 
 
 def _asked(chat_ctx: llm.ChatContext, run: Sequence[llm.ChatMessage]) -> str:
-    """Return what was said since the last answer, or what the agent wants of itself."""
+    """Return what was said since the last answer, or the instructions if the agent speaks by itself."""
     texts = [text for message in run if (text := _said(message))]
     if texts:
         return texts[-1]
@@ -205,7 +205,7 @@ def _notes(message: llm.ChatMessage) -> list[str]:
 
 
 def _has_lost_one(message: llm.ChatMessage) -> bool:
-    """Tell whether a picture of an earlier turn is no longer in the message."""
+    """Return whether the message has lost a picture of an earlier turn."""
     there = {part.id for part in message.content if isinstance(part, llm.ImageContent)}
     return any(
         each["problem"] is None and each["id"] not in there for each in about(message).get("sightings", ())

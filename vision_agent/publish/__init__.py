@@ -1,1 +1,1 @@
-"""``vision-agent publish``: any source as a camera in a room, untouched where its codec allows it."""
+"""``vision-agent publish``: any source as a camera in a room, without re-encoding if its codec allows it."""

@@ -5,22 +5,34 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from livekit import api, rtc
 
 from ..config import ENVIRONMENT, TOKEN_VARIABLE, ServerKeys, check_url
 from ..errors import ConfigError, ServerError
+from ..redaction import without_secrets
 
 TOKEN_TTL = timedelta(hours=6)
-"""How long a token of our own making is good for; each time a room is joined a new one is made."""
+"""How long a token that we make is valid; each join makes a new one."""
+CAMERA_ONLY = api.VideoGrants(
+    room_join=True,
+    can_publish=True,
+    can_publish_sources=["camera"],
+    can_publish_data=False,
+    can_subscribe=False,
+)
+"""What a device may do: publish its camera. It can't subscribe, and can't send a question to an agent."""
+DEVICE: Final = "ingress"
+"""LiveKit's kind for participants that only publish: an agent never treats one as the person it talks to."""
 
 
 class Refused(ServerError):
-    """The server won't have us, and trying again would not change that: nor would being started again."""
+    """The server refuses us, and neither another attempt nor a restart would change that."""
 
     exit_code = 3
 
@@ -30,22 +42,22 @@ class Access:
     """The way into one room: a ready token, or the key to make one.
 
     Raises:
-        ConfigError: Neither is there, or there is no room to make a token for.
+        ConfigError: Both are missing, or there is no room to make a token for.
     """
 
-    url: str
-    """``ws://`` or ``wss://`` address of the server."""
+    url: str = field(repr=False)
+    """``ws://`` or ``wss://`` address of the server; ``shown`` is for messages."""
     token: str | None = field(default=None, repr=False)
-    """A ready token, which names room and identity itself."""
+    """A ready token, which itself names room and identity."""
     keys: ServerKeys | None = None
-    """The server's key; a token of it is made whenever one is needed."""
+    """The server's key, to make a token whenever one is needed."""
     room: str = ""
     """The room to make a token for."""
     identity: str = ""
     """The identity to make a token for; empty: ``default_identity``."""
 
     def __post_init__(self) -> None:
-        """Check that there is a way in."""
+        """Check that there is a way into a room."""
         if self.token is None and self.keys is None:
             raise ConfigError(
                 "no way into a room: give --token, or set LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
@@ -63,7 +75,7 @@ class Access:
         identity: str = "",
         environment: Mapping[str, str] = ENVIRONMENT,
     ) -> Access:
-        """Take what was given, the rest from ``LIVEKIT_URL``, ``LIVEKIT_TOKEN``, key and secret.
+        """Use the arguments, and ``LIVEKIT_URL``, ``LIVEKIT_TOKEN``, key and secret for what they leave out.
 
         Raises:
             ConfigError: Something is missing or can't be used.
@@ -77,33 +89,37 @@ class Access:
         check_url(url)
         return cls(url=url, token=token)
 
+    @property
+    def shown(self) -> str:
+        """The server's address without secrets."""
+        return without_secrets(self.url)
+
     def ticket(self) -> str:
-        """Return a token that is good now, if there is one."""
+        """Return a valid token: the given one, or a new one with ``CAMERA_ONLY``."""
         if self.token is not None:
             return self.token
         assert self.keys is not None
-        grants = api.VideoGrants(room_join=True, room=self.room, can_publish=True, can_subscribe=False)
-        token = api.AccessToken(self.keys.api_key, self.keys.api_secret).with_grants(grants)
-        token = token.with_identity(self.identity or default_identity()).with_ttl(TOKEN_TTL)
-        return token.to_jwt()
+        token = api.AccessToken(self.keys.api_key, self.keys.api_secret)
+        token.with_grants(replace(CAMERA_ONLY, room=self.room)).with_kind(DEVICE)
+        return token.with_identity(self.identity or default_identity()).with_ttl(TOKEN_TTL).to_jwt()
 
     def explain(self, error: rtc.ConnectError) -> ServerError:
-        """Make one line of the SDK's error; its own text holds the token.
+        """Make one line from the SDK's error, whose own text contains the token.
 
         Returns:
-            ``Refused`` where trying again is of no use, else ``ServerError``.
+            ``Refused`` if another attempt is useless, otherwise ``ServerError``.
         """
         text = error.message.lower()
         if "expired" in text:
-            return Refused(f"{self.url}: the token has expired: make a new one, or give key and secret")
+            return Refused(f"{self.shown}: the token has expired: make a new one, or give key and secret")
         if "permissions denied" in text:
-            return Refused(f"{self.url}: the token is not for joining a room: make one with roomJoin")
+            return Refused(f"{self.shown}: the token is not for joining a room: make one with roomJoin")
         if "401" in text or "unauthorized" in text or "invalid token" in text:
             what = "the token" if self.token is not None else "the API key or secret"
             way_out = "make one with this server's key" if self.token is not None else "check both"
-            return Refused(f"{self.url} refuses {what}: {way_out}")
+            return Refused(f"{self.shown} refuses {what}: {way_out}")
         reason = next((words for part, words in _REASONS if part in text), "it can't be joined")
-        return ServerError(f"no LiveKit server at {self.url}: {reason}; check LIVEKIT_URL and the network")
+        return ServerError(f"no LiveKit server at {self.shown}: {reason}; check LIVEKIT_URL and the network")
 
 
 _REASONS = (
@@ -118,7 +134,7 @@ _REASON = rtc.DisconnectReason
 
 
 def farewell(reason: rtc.DisconnectReason.ValueType, identity: str) -> ServerError:
-    """Say why a room is gone: ``Refused`` where coming back would be wrong."""
+    """Return the error for a lost room: ``Refused`` if joining again would be wrong."""
     if reason == _REASON.DUPLICATE_IDENTITY:
         return Refused(f"another participant joined as {identity}: give each publisher its own --identity")
     if reason == _REASON.PARTICIPANT_REMOVED:
@@ -133,11 +149,11 @@ def farewell(reason: rtc.DisconnectReason.ValueType, identity: str) -> ServerErr
 
 @cache
 def default_identity(machine_id: Path = Path("/etc/machine-id")) -> str:
-    """Return an identity that stays the same, and is another one on another machine of the same name.
+    """Return an identity that stays the same, and differs on another machine with the same name.
 
     Args:
-        machine_id: Systemd's file with what tells this machine from others; only its hash is shown. Where
-            there is none, as in a container, the identity is by the host's name alone.
+        machine_id: systemd's file with the id of this machine; only its hash is shown. Without the file,
+            as in a container, the identity consists of the host's name alone.
     """
     name = f"camera-{socket.gethostname() or 'host'}"
     try:

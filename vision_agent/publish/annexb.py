@@ -1,6 +1,6 @@
-"""H.264 access units as WebRTC wants them: Annex B, parameter sets with every key picture.
+"""H.264 access units as WebRTC wants them: Annex B, parameter sets with every key frame.
 
-Numbers are those of ITU-T H.264: table 7-1 (unit types) and annex B (start codes).
+The numbers come from ITU-T H.264: table 7-1 (unit types) and annex B (start codes).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def units(data: bytes) -> Iterator[bytes]:
 
 
 def is_reference(data: bytes) -> bool:
-    """Tell whether other pictures may refer to this one; its first slice tells for all of it."""
+    """Return whether other pictures may refer to this one; its first slice decides."""
     begin = data.find(b"\0\0\1")
     while 0 <= begin < len(data) - 3:
         head = data[begin + 3]
@@ -34,17 +34,17 @@ def is_reference(data: bytes) -> bool:
 
 
 def is_avcc(extradata: bytes | None) -> bool:
-    """Tell whether a stream with this extradata has lengths before its units instead of start codes."""
+    """Return whether a stream with this extradata has lengths before its units instead of start codes."""
     return (
         extradata is not None and extradata[:1] == b"\1"
     )  # AVCDecoderConfigurationRecord, configurationVersion
 
 
 class ParameterSets:
-    """Remembers a stream's parameter sets, and gives them to key pictures that come without.
+    """Remembers a stream's parameter sets, and adds them to key frames that lack them.
 
     Args:
-        extradata: Parameter sets from beside the stream, as Annex B, or None.
+        extradata: Parameter sets from outside the stream, as Annex B, or None.
     """
 
     def __init__(self, extradata: bytes | None = None) -> None:
@@ -57,7 +57,7 @@ class ParameterSets:
         return self._sets[SPS]
 
     def completed(self, key_picture: bytes) -> bytes:
-        """Return the key picture with SPS and PPS before it, if it has not got them itself."""
+        """Return the key frame with SPS and PPS before it, if it does not contain them."""
         kinds = self._learn(list(units(key_picture)))
         if {SPS, PPS} <= kinds:
             return key_picture

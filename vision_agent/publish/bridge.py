@@ -1,8 +1,8 @@
-"""Pictures of our own making between a late viewer and the camera's next key picture.
+"""Pictures that we encode for a viewer who joins before the camera's next key frame.
 
-A camera can't be asked for a key picture, and its next one may be ten seconds away. What was kept
-since its last one is decoded instead, and from the picture of now on the stream is encoded here,
-beginning with a key picture, until the camera's own comes and passes through again.
+We can't ask a camera for a key frame, and its next one may be ten seconds away. So we decode the packets
+kept since its last one and encode the stream here, from the current picture on and beginning with a key
+frame, until the camera's own key frame comes and passes through again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
 
 
 def can_bridge() -> bool:
-    """Tell whether FFmpeg here has an H.264 encoder; PyAV's wheels do."""
+    """Return whether this FFmpeg has an H.264 encoder; the one in PyAV's wheels does."""
     return "libx264" in av.codecs_available
 
 
@@ -30,7 +30,7 @@ class Bridge:
     """Encodes pictures with the least delay and work; used in one thread.
 
     Args:
-        frame: The first picture, which tells the size.
+        frame: The first picture, which sets the size.
         max_bps: Most bits per second, or None.
     """
 
@@ -54,14 +54,14 @@ class Bridge:
         self._key_asked = True
 
     def ask_key(self) -> None:
-        """Make one of the next pictures a key picture; twice a second at most."""
+        """Make one of the next pictures a key frame; at most twice a second."""
         self._key_asked = True
 
     def encode(self, frame: Frame, now_s: float) -> tuple[bytes, bool]:
         """Encode one picture of the first one's size.
 
         Returns:
-            An Annex B access unit, with parameter sets if it is a key picture, and whether it is one.
+            An Annex B access unit, with parameter sets if it is a key frame, and whether it is one.
         """
         planes = frame.planes_i420
         assert planes is not None

@@ -1,4 +1,4 @@
-"""``vision-agent publish``: publishes until a signal asks to stop, and tells how it goes."""
+"""``vision-agent publish``: publishes until a signal asks to stop, and reports its state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .publisher import Publisher, PublishState
 from .sd_notify import Notifier
 
 BEAT_S = 1.0
-"""How often it is looked at whether pictures flow, in seconds."""
+"""How often we check whether pictures are being sent, in seconds."""
 EXIT_WAIT_S = 0.2
 
 
@@ -38,17 +38,17 @@ async def run_publish(
         config: Section ``publish`` is used.
         uri: The source.
         access: The way into the room.
-        encode: Have the SDK encode even what could pass through.
-        supervisor: What systemd told this process.
-        say: Called with each line on how it goes.
+        encode: Let the SDK encode even a stream that could pass through.
+        supervisor: systemd's settings for this process.
+        say: Called with each line about the state.
 
     Raises:
         ConfigError: The source or an option can't be used.
-        SourceError: The source gave nothing from the start.
-        ServerError: The room can't be joined at the start, or the server won't have us.
+        SourceError: The source gave nothing at the start.
+        ServerError: The room can't be joined at the start, or the server refuses us.
     """
-    # runs after the SDK's own end: a call of its threads into Python that is under way when Python ends
-    # would abort the process
+    # runs after the SDK's own exit handler: if one of its threads calls into Python while Python ends,
+    # the process would abort
     atexit.register(threading.Event().wait, EXIT_WAIT_S)
     options = config.publish
     source = build(uri, preferred=TO_PUBLISH)
@@ -82,7 +82,7 @@ async def run_publish(
 
 
 class _Teller:
-    """Says what changes at once, and how it goes every now and then."""
+    """Reports each change immediately, and the state at intervals."""
 
     def __init__(self, notifier: Notifier, say: Callable[[str], None]) -> None:
         self.publisher: Publisher | None = None
@@ -93,7 +93,7 @@ class _Teller:
         self._why_told = False
 
     def changed(self, state: PublishState) -> None:
-        """Say what is new."""
+        """Report what has changed."""
         assert self.publisher is not None
         why = self.publisher.why_encoded
         if why is not None and state.route == "encoded" and not self._why_told:
@@ -111,7 +111,7 @@ class _Teller:
             self._notifier.ready(f"publishing to {state.room}")
 
     async def beat(self, *, every_s: float, watchdog_s: float | None) -> None:
-        """Say every ``every_s`` how it goes; tell the watchdog only while pictures flow or are got back."""
+        """Report the state every ``every_s``; feed the watchdog only while ``PublishState.flows``."""
         assert self.publisher is not None
         interval_s = BEAT_S if watchdog_s is None else min(BEAT_S, watchdog_s / 3)
         due_s = time.monotonic() + every_s

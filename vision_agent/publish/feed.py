@@ -1,4 +1,4 @@
-"""The source's side of a publisher: reads it for as long as it takes, by the route it allows."""
+"""The source's side of a publisher: reads the source until it ends, by the route that it allows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..imaging.frame import Frame
 from ..sources import FrameSource
 from ..sources.capture import CaptureSource
 from ..sources.decoding import PictureDecoder
+from ..views.lens import Lens
 from .counts import PublishCounts
 from .link import EncodedLink, NotPassable
 from .passthrough import Passthrough
@@ -23,27 +24,34 @@ from .tracks import ENCODED, PASSTHROUGH
 logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.25, 3.0
+FILTERED = "a filter is set"
 
 
 class Feed:
-    """Owns the source: reads, tries again, and says by which route its pictures go.
+    """Owns the source: reads it, tries again after a failure, and decides the route of its pictures.
 
     Args:
         source: What to read.
-        counts: Where to count.
-        encode: Have the SDK encode even what could pass through.
+        counts: The counts to update.
+        encode: Let the SDK encode even a stream that could pass through.
+        lens: Applies the filters to the pictures; with filters nothing passes through. None: no filters.
     """
 
-    def __init__(self, source: FrameSource, *, counts: PublishCounts, encode: bool = False) -> None:
+    def __init__(
+        self, source: FrameSource, *, counts: PublishCounts, encode: bool = False, lens: Lens | None = None
+    ) -> None:
         self.source = source
+        self.lens = lens or Lens()
+        may_pass = isinstance(source, CaptureSource) and not encode
+        self._why_never = FILTERED if self.lens.filters and may_pass else None
         self.route: str | None = None
         """``passthrough`` or ``encoded``, once known."""
-        self.why_encoded: str | None = None
-        """Why what could be expected to pass through does not."""
+        self.why_encoded = self._why_never
+        """Why a stream that one expects to pass through does not, or None."""
         self.size_wh: tuple[int, int] | None = None
         """Width and height in pixels, once known."""
         self.failure: str | None = None
-        """Why nothing comes now, or None."""
+        """Why the source gives nothing now, or None."""
         self.tried_s = 0.0
         """When the source was last opened, in seconds of ``time.monotonic()``."""
         self.link: EncodedLink | None = None
@@ -53,7 +61,7 @@ class Feed:
         self.known = asyncio.Event()
         """Set while the route is known."""
         self.arrived = asyncio.Event()
-        """Set when there is a frame to be taken."""
+        """Set when a frame is ready."""
         self._counts = counts
         self._encode = encode
         self._slot: Frame | None = None
@@ -61,17 +69,17 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         self._frames = 0
-        self._answered = False  # whether it could ever be opened
-        self._flowed = False  # whether it gave anything since it was opened last
-        self._sign = (0, 0.0)  # packets or frames, and when their number was last another one
+        self._answered = False  # whether it was ever opened successfully
+        self._flowed = False  # whether it gave anything since it was last opened
+        self._sign = (0, 0.0)  # number of packets or frames, and when it last changed
 
     def take(self) -> Frame | None:
-        """Take the newest frame of the encoded route, if there is one."""
+        """Return the newest frame of the encoded route and empty the slot; None if there is none."""
         frame, self._slot = self._slot, None
         return frame
 
     def sign_s(self, now_s: float) -> float:
-        """Return when the source last gave anything, as far as was looked; to be asked every few seconds."""
+        """Return when the source last gave anything, as seen by these calls; call it every few seconds."""
         statistics = self.source.statistics if isinstance(self.source, CaptureSource) else None
         count = statistics.demuxed if statistics is not None else self._frames
         if count != self._sign[0]:
@@ -106,13 +114,13 @@ class Feed:
                 if not self._answered:
                     raise
                 if self._flowed:
-                    self.why_encoded = None  # it may come back as another one
+                    self.why_encoded = self._why_never  # it may come back as another kind of stream
                 self._counts.source_failures += 1
                 self._say(failure=str(error))
             await asyncio.sleep(self._retry.next_s())
 
     async def aclose(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self.link = None
         await self.source.aclose()
 
@@ -127,12 +135,12 @@ class Feed:
             )
 
     def _opened(self, size_wh: tuple[int, int]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._flows, PASSTHROUGH, size_wh)
 
     def _take_in(self, frame: Frame) -> None:
         self._frames += 1
-        self._flows(ENCODED, (frame.width, frame.height))
+        self._flows(ENCODED, self.lens.size_wh(frame))
         self._counts.dropped += self._slot is not None
         self._slot = frame
         self.arrived.set()
@@ -153,6 +161,6 @@ class Feed:
 
     def _apply_demand(self) -> None:
         if isinstance(self.source, DemandAware):
-            # what passes through is cheap; what is decoded goes down to a key picture now and then
+            # passing through is cheap; a decoded source needs only a key frame a second while nobody watches
             active = self._watched or self.route != ENCODED
             self.source.set_demand(Demand.ACTIVE if active else Demand.IDLE)

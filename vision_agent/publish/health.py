@@ -1,4 +1,4 @@
-"""What is told of a publisher: a line for people, numbers for Prometheus."""
+"""Reports about a publisher: a line for people, numbers for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .publisher import Publisher, PublishState
 
 
 class Rates:
-    """Makes rates of counts that only grow; time is an argument."""
+    """Computes rates from counts that only grow; time is an argument."""
 
     def __init__(self) -> None:
         self._before: tuple[float, int, int] | None = None
         self.fps = self.kbps = 0.0
 
     def note(self, counts: PublishCounts, now_s: float) -> None:
-        """Note the counts of now; the rates are those since the last time."""
+        """Note the current counts; the rates are those since the last call."""
         before, self._before = self._before, (now_s, counts.wire_pictures, counts.wire_bytes)
         if before is not None and now_s > before[0]:
             self.fps = (counts.wire_pictures - before[1]) / (now_s - before[0])
@@ -29,7 +29,7 @@ class Rates:
 
 
 def health_line(state: PublishState, rates: Rates) -> str:
-    """Say in one line how it goes."""
+    """Return the state in one line."""
     counts = state.counts
     size = "x".join(map(str, state.size_wh)) if state.size_wh else "?"
     parts = [
@@ -52,7 +52,7 @@ def health_line(state: PublishState, rates: Rates) -> str:
 
 
 def metrics_text(state: PublishState) -> str:
-    """Return the counts as Prometheus reads them."""
+    """Return the counts in the text format of Prometheus."""
     lines = []
     for each in fields(PublishCounts):
         name = f"vision_agent_publish_{each.name}_total"
@@ -69,10 +69,10 @@ def metrics_text(state: PublishState) -> str:
 
 
 class HealthServer:
-    """Serves ``/metrics`` and ``/health``: 200 while pictures flow or are being got back, else 503.
+    """Serves ``/metrics`` and ``/health``: 200 while pictures are sent or coming back, else 503.
 
     Args:
-        publisher: What is told about.
+        publisher: The publisher to report about.
         host: Address to listen on.
         port: Port; 0 is any free one.
     """
@@ -86,7 +86,7 @@ class HealthServer:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def __aenter__(self) -> HealthServer:
-        """Begin to serve.
+        """Start serving.
 
         Raises:
             ServerError: The port can't be used.

@@ -1,4 +1,4 @@
-"""What a route needs of the track it sends to; the track itself comes and goes with the room."""
+"""What a route needs from the track it sends to; the track exists only while the room is joined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class AccessUnit:
     """One encoded picture, as Annex B."""
 
     data: bytes
-    """The bytes, with parameter sets if it is a key picture."""
+    """The bytes, with parameter sets if it is a key frame."""
     size_wh: tuple[int, int]
     """Width and height in pixels."""
     is_key: bool
@@ -24,12 +24,12 @@ class AccessUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What the room asked for since the last look."""
+    """What the room asked for since the last call of ``feedback``."""
 
     key_asked: bool = False
-    """Somebody needs a key picture: joined late, or lost one."""
+    """Whether a viewer needs a key frame: it joined late, or lost one."""
     target_bps: int | None = None
-    """The rate the network can take, in bits per second, if it changed."""
+    """The bit rate that the network can carry, in bits per second; None if it has not changed."""
 
 
 class EncodedLink(Protocol):
@@ -37,14 +37,14 @@ class EncodedLink(Protocol):
 
     @property
     def has_company(self) -> bool:
-        """Whether there is anybody in the room who could look."""
+        """Whether there is anybody in the room who could watch."""
 
     def send(self, unit: AccessUnit) -> bool:
-        """Send a picture; False if it was not taken."""
+        """Send a picture; return False if the track refused it."""
 
     def feedback(self) -> Feedback:
-        """Take what the room asked for since the last look."""
+        """Return what the room asked for since the last call."""
 
 
 class NotPassable(SourceError):
-    """A stream WebRTC can't carry as it is; it must be decoded and encoded."""
+    """A stream that WebRTC can't carry unchanged; it must be decoded and encoded."""

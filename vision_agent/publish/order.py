@@ -1,18 +1,18 @@
-"""Whether a stream's pictures are sent in another order than they are shown in."""
+"""Whether a stream sends its pictures in another order than they are shown in."""
 
 from __future__ import annotations
 
 from collections import deque
 
 WINDOW, TIMES = 64, 3
-"""So many steps back among so many pictures are a stream's way, not an accident of its clock."""
+"""``TIMES`` steps back among ``WINDOW`` pictures mean B-frames, not a change of the clock."""
 
 
 class Order:
     """Follows the time stamps of one stream.
 
-    A single step back is a camera's clock that was set, or a stream that began again; B-frames step
-    back again and again.
+    A single step back means that the camera's clock was set or the stream started again; B-frames step
+    back repeatedly.
     """
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class Order:
         self._count = 0
 
     def is_other(self, pts: int | None, dts: int | None, *, is_key: bool) -> bool:
-        """Note the next picture; return whether it is now known that the order is another one.
+        """Note the next picture; return whether we now know that the order differs.
 
         Args:
-            pts: When it is shown, in the stream's own unit, or None.
-            dts: When it is to be decoded, or None.
-            is_key: Whether it is a key picture, which refers to none before it.
+            pts: Presentation time stamp, in the stream's time base, or None.
+            dts: Decoding time stamp, or None.
+            is_key: Whether it is a key frame, which refers to no earlier picture.
         """
         self._count += 1
         if pts is None:
@@ -35,7 +35,7 @@ class Order:
         before_dts, self._dts = self._dts, dts
         is_back = bool(self._shown) and pts < self._shown[-1]
         if is_back and not is_key and dts is not None and before_dts is not None and pts >= dts > before_dts:
-            return True  # its sender says so
+            return True  # the sender's decoding time stamps say so
         if is_back and (is_key or pts < min(self._shown)):
             self._shown.clear()
             self._back.clear()

@@ -1,7 +1,7 @@
-"""H.264 from a camera, a stream or a file into a room, neither decoded nor encoded.
+"""H.264 from a camera, a stream or a file into a room, without decoding or encoding.
 
-One picture is decoded when the input is opened, to know its size and whether it is upright; the
-others only where somebody joins between two key pictures that are far apart, see ``bridge``.
+We decode one picture when the input is opened, to learn its size and whether it is upright, and others
+only if somebody joins between two key frames that are far apart: see ``bridge``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .thinning import Thinning
 logger = logging.getLogger(__name__)
 
 PIXELS = ("yuv420p", "yuvj420p")
-"""What decoders of browsers and of WebRTC take."""
+"""Pixel formats that the decoders of browsers and of WebRTC accept."""
 B_FRAMES = "it has B-frames, which WebRTC can't put in order"
 KEY_WAIT_S = 1.0
-"""Where the next key picture is expected within this time, it is waited for, in seconds."""
+"""If the next key frame is expected within this time, we wait for it instead of bridging, in seconds."""
 LISTEN_EVERY_S = 0.1
-"""What the room asks for is looked at this often, in seconds."""
+"""How often we check what the room asks for, in seconds."""
 SETTLE_S = 0.4
-"""A request this short after a key picture was sent is answered by it, in seconds; else it is repeated."""
+"""A request this soon after a key frame needs no other one, in seconds; if it does, it is repeated."""
 
 
 class Passthrough:
@@ -43,10 +43,10 @@ class Passthrough:
     Args:
         stream: The stream.
         source: The view's name.
-        captured_s: Tells from a time stamp in seconds when its picture was captured.
-        link: Gives the track to send to, or None while there is none.
-        opened: Called with the size once it is known that the stream can pass.
-        counts: Where to count.
+        captured_s: Returns when a picture was captured, from its time stamp in seconds.
+        link: Returns the track to send to, or None while there is none.
+        opened: Called with the size once we know that the stream can pass through.
+        counts: The counts to update.
 
     Raises:
         NotPassable: WebRTC can't carry this stream.
@@ -76,19 +76,19 @@ class Passthrough:
         self._link, self._opened, self._counts = link, opened, counts
         self._captured_s = captured_s
         self._size_wh: tuple[int, int] | None = None
-        self._current: EncodedLink | None = None  # the link that was sent to last
-        self._begun = False  # whether it has had a key picture
+        self._current: EncodedLink | None = None  # the link of the last picture
+        self._begun = False  # whether it has got a key frame
         self._asked = False
         self._bridge: Bridge | None = None
         self._thinning = Thinning()
         self._key_s: float | None = None
-        self._group_s: float | None = None  # from one key picture to the next
+        self._group_s: float | None = None  # time from one key frame to the next
         self._sent_key_s = self._heard_s = float("-inf")
         self._order = Order()
         self.decoded = 0
         """Pictures decoded so far."""
         self.corrupt = 0
-        """Packets left out because they were broken."""
+        """Packets skipped because they were broken."""
 
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
@@ -97,7 +97,7 @@ class Passthrough:
 
     @property
     def behind(self) -> int:
-        """What is kept is decoded only for a bridge."""
+        """Always 0: kept packets are decoded only for a bridge."""
         return 0
 
     def seconds(self, stamp: int | None) -> float | None:
@@ -113,7 +113,7 @@ class Passthrough:
         return None
 
     def feed(self, packet: Packet[VideoStream], demand: Demand, now_s: float) -> Frame | None:
-        """Send the packet, or what is to be sent instead of it.
+        """Send the packet, or its replacement from the bridge.
 
         Raises:
             NotPassable: The stream turns out to be one that WebRTC can't carry.
@@ -129,7 +129,7 @@ class Passthrough:
             before = self._sets.sps
             data = self._sets.completed(data)
             if self._sets.sps != before:
-                self._size_wh = None  # to be looked at again
+                self._size_wh = None  # check the next key frame again
             self._note_key(now_s)
         captured_s = self._captured_s(self.seconds(packet.pts))
         if self._size_wh is None and not self._look(packet, is_key):
@@ -139,7 +139,7 @@ class Passthrough:
         if is_key:
             self._bridge = None
         elif self._bridge is not None and link is not None and not link.has_company:
-            self._bridge, self._begun = None, False  # nobody is left to look
+            self._bridge, self._begun = None, False  # nobody watches any more
         if link is None:
             self._keep(packet, now_s)
         elif self._bridge is not None or (not is_key and self._needs_bridge(link, now_s)):
@@ -153,7 +153,7 @@ class Passthrough:
     def _annexb(self, packet: Packet[VideoStream]) -> bytes:
         if self._filter is None:
             return bytes(packet)
-        copy = av.Packet(bytes(packet))  # the filter takes what it is given away
+        copy = av.Packet(bytes(packet))  # the filter takes over the packet it gets
         copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
         copy.is_keyframe = packet.is_keyframe
         return b"".join(bytes(each) for each in self._filter.filter(copy))
@@ -164,13 +164,13 @@ class Passthrough:
         self._key_s = now_s
 
     def _look(self, packet: Packet[VideoStream], is_key: bool) -> bool:
-        """Look at the first key picture; return whether the stream can begin."""
+        """Check the first key frame; return whether the stream can start."""
         frame = self._spare.key_picture(packet) if is_key else None
         if frame is None:
             return False
         self.decoded += 1
         if frame.rotation_deg:
-            raise NotPassable("it is to be turned, which can't be told beside it")
+            raise NotPassable("it needs rotation, which can't be sent with the stream")
         pixels = self._codec.pix_fmt
         if pixels not in PIXELS:
             raise NotPassable(f"its pixels are {pixels}, which viewers can't decode")
@@ -184,7 +184,7 @@ class Passthrough:
         self.decoded += self._spare.decoded
 
     def _listen(self, now_s: float) -> EncodedLink | None:
-        """Take up the link of now and what is asked of it."""
+        """Return the current link, and note what the room asks for."""
         link = self._link()
         if link is not self._current:
             self._current, self._begun, self._asked, self._bridge = link, False, False, None
@@ -219,7 +219,7 @@ class Passthrough:
         if self._bridge is None or self._bridge.size_wh != (frame.width, frame.height):
             self._bridge = Bridge(frame, max_bps=self._thinning.target_bps)
             self._counts.bridges += 1
-            logger.info("bridging to the next key picture", extra={"width": frame.width})
+            logger.info("bridging to the next key frame", extra={"width": frame.width})
         if self._asked:
             self._bridge.ask_key()
             self._asked = False

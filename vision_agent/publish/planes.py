@@ -1,4 +1,4 @@
-"""Any frame as the planes WebRTC takes: I420 in the limited range, with no RGB on the way."""
+"""Any frame as the planes that WebRTC takes: limited-range I420, without a conversion to RGB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..sources.decoding import FULL_RANGE, LIMITED, to_i420
 
 
 class PlaneMaker:
-    """Makes planes of frames; decodes motion JPEG, and a packet that stays the same only once."""
+    """Makes planes from frames; decodes motion JPEG, and an unchanged packet only once."""
 
     def __init__(self) -> None:
         self._jpeg: bytes | None = None
@@ -24,7 +24,7 @@ class PlaneMaker:
         self._decoder: VideoCodecContext | None = None
 
     def limited_i420(self, frame: Frame) -> tuple[tuple[int, int], U8]:
-        """Return width and height in pixels, and the planes as ``Frame.planes_i420`` has them.
+        """Return width and height in pixels, and the planes as in ``Frame.planes_i420``.
 
         Raises:
             ImageError: The JPEG packet is broken.
@@ -32,7 +32,7 @@ class PlaneMaker:
         if frame.jpeg is None:
             assert frame.planes_i420 is not None
             size_wh, planes = (frame.width, frame.height), frame.planes_i420
-            if frame.bt709:  # what WebRTC carries says nothing of it
+            if frame.bt709:  # WebRTC does not transport the matrix
                 parts = to_bt601(*frame.planes(), full_range=frame.full_range)
                 planes = np.concatenate([part.reshape(-1) for part in parts])
                 frame = replace(frame, planes_i420=planes, bt709=False)
@@ -45,7 +45,7 @@ class PlaneMaker:
         if self._decoder is None:
             decoder = av.CodecContext.create("mjpeg", "r")
             assert isinstance(decoder, VideoCodecContext)
-            decoder.thread_count = 1  # with more it holds pictures back
+            decoder.thread_count = 1  # with more threads it delays pictures
             self._decoder = decoder
         try:
             pictures = self._decoder.decode(av.Packet(jpeg))
@@ -62,7 +62,7 @@ def _limited(picture: VideoFrame) -> tuple[tuple[int, int], U8]:
 
 
 def to_limited(planes: tuple[U8, U8, U8], size_wh: tuple[int, int]) -> U8:
-    """Squeeze full-range planes into the limited range."""
+    """Convert full-range planes to the limited range."""
     picture = VideoFrame(*size_wh, "yuv420p")
     for target, plane in zip(picture.planes, planes, strict=True):
         rows = np.zeros((plane.shape[0], target.line_size), np.uint8)

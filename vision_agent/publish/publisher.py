@@ -1,16 +1,18 @@
-"""The publisher: a source on one side, a room on the other, each coming back on its own."""
+"""The publisher: a source on one side, a room on the other; each recovers on its own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..backoff import Backoff
 from ..errors import ServerError
 from ..sources import FrameSource
+from ..views.filters import PictureFilter
+from ..views.lens import Lens
 from .access import Access, Refused
 from .counts import PublishCounts
 from .feed import Feed
@@ -20,45 +22,46 @@ logger = logging.getLogger(__name__)
 
 REJOIN_FIRST_S, REJOIN_MAX_S, JITTER = 0.5, 30.0, 0.5
 FLOW_S, MOVE_S = 10.0, 30.0
-"""Pictures count as flowing if the source and the network moved one within these times, in seconds."""
+"""Pictures flow if the source gave one and the network sent one within these times, in seconds."""
 TRY_S = 90.0
-"""A source or a room that is gone counts as tried again if the last try is no older, in seconds."""
+"""A lost source or room counts as recovering if the last attempt is not older than this, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishState:
-    """What a publisher is doing at one moment."""
+    """The state of a publisher at one moment."""
 
     source: str
     """Name of the view."""
     room: str
     """Name of the room, or empty before the first join."""
     identity: str
-    """Who we are there."""
+    """Our identity in the room."""
     route: str | None
-    """``passthrough``, ``encoded``, or None while it is not known."""
+    """``passthrough``, ``encoded``, or None while it is unknown."""
     size_wh: tuple[int, int] | None
     """Width and height in pixels, once known."""
     published: bool
     """Whether the track is in the room."""
     watched: bool
-    """Whether anybody gets it, as far as the server told."""
+    """Whether anybody receives it, as far as the server says."""
     problem: str | None
     """Why pictures don't reach the room, or None."""
     flows: bool
-    """Whether pictures flow, or what is missing is being tried again."""
+    """Whether pictures flow, or the source or the room is being tried again."""
     counts: PublishCounts = field(compare=False)
     """Counts since the start."""
 
 
 class Publisher:
-    """Publishes a source until it ends or the server won't have us.
+    """Publishes a source until it ends or the server refuses us.
 
     Args:
         source: What to publish; closed at the end.
         access: The way into the room.
         name: The track's name.
-        encode: Have the SDK encode even what could pass through.
+        encode: Let the SDK encode even a stream that could pass through.
+        filters: Applied to each picture, in this order; with filters every picture is decoded and encoded.
         on_change: Called when the state changed.
     """
 
@@ -69,10 +72,11 @@ class Publisher:
         *,
         name: str = "camera",
         encode: bool = False,
+        filters: Sequence[PictureFilter] = (),
         on_change: Callable[[PublishState], None] = lambda state: None,
     ) -> None:
         self.counts = PublishCounts()
-        self._feed = Feed(source, counts=self.counts, encode=encode)
+        self._feed = Feed(source, counts=self.counts, encode=encode, lens=Lens(filters=filters))
         self._access, self._name = access, name
         self._session: Session | None = None
         self._joined_s = 0.0  # when joining was last tried
@@ -83,7 +87,7 @@ class Publisher:
 
     @property
     def state(self) -> PublishState:
-        """What is going on now."""
+        """The current state."""
         session, feed, now_s = self._session, self._feed, time.monotonic()
         if session is not None and session.room_name:
             self._room, self._identity = session.room_name, session.identity
@@ -91,6 +95,8 @@ class Publisher:
         problem = feed.failure or self._lost
         if problem is None and session is not None and session.reconnecting:
             problem = "the connection to the server is lost, the SDK gets it back"
+        if problem is None and session is not None:
+            problem = session.fault
         return PublishState(
             source=feed.source.name,
             room=self._room,
@@ -106,7 +112,7 @@ class Publisher:
 
     @property
     def why_encoded(self) -> str | None:
-        """Why what could be expected to pass through does not, or None."""
+        """Why a stream that one expects to pass through does not, or None."""
         return self._feed.why_encoded
 
     def _source_flows(self, now_s: float) -> bool:
@@ -122,11 +128,11 @@ class Publisher:
         return session.reconnecting or self._feed.failure is not None or now_s - session.moved_s <= MOVE_S
 
     async def run(self) -> None:
-        """Publish until a recording has ended, or for good.
+        """Publish until a recording has ended; a live source has no end.
 
         Raises:
-            SourceError: The source gave nothing from the start.
-            ServerError: The room can't be joined at the start, or the server won't have us.
+            SourceError: The source gave nothing at the start.
+            ServerError: The room can't be joined at the start, or the server refuses us.
         """
         tasks = [
             asyncio.create_task(self._feed.run(), name="publish: source"),
@@ -144,7 +150,7 @@ class Publisher:
             task.result()
 
     async def _stay(self) -> None:
-        """Join the room, and join it again whenever it is gone."""
+        """Join the room, and join it again whenever the connection is lost."""
         rejoin = Backoff(REJOIN_FIRST_S, REJOIN_MAX_S, jitter=JITTER)
         was_in = False
         while True:

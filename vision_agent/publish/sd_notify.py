@@ -1,4 +1,4 @@
-"""Telling systemd how it goes: sd_notify(3), on the socket it names."""
+"""Reports the state to systemd: sd_notify(3), on the socket that systemd names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Sends to systemd's socket; does nothing where there is none.
+    """Sends to systemd's socket; does nothing without one.
 
     Args:
-        address: The socket's path, or with ``@`` its abstract name; empty where systemd is not there.
+        address: The socket's path, or with ``@`` its abstract name; empty without systemd.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -23,23 +23,23 @@ class Notifier:
             self._address = f"\0{address[1:]}" if address.startswith("@") else address
 
     def ready(self, status: str) -> None:
-        """Say that the start is done."""
+        """Report that the start is complete."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, status: str) -> None:
-        """Say in one line how it goes, for ``systemctl status``."""
+        """Report the state in one line, for ``systemctl status``."""
         self._send(f"STATUS={status}")
 
     def alive(self) -> None:
-        """Say that all goes well; systemd restarts a service that does not say so in time."""
+        """Report that the service works; systemd restarts a service that does not report in time."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def close(self) -> None:
-        """Let go of the socket; may be called twice."""
+        """Close the socket; safe to call twice."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -50,4 +50,4 @@ class Notifier:
         try:
             self._socket.sendto(text.encode(), self._address)
         except OSError as error:
-            logger.warning("systemd was not told", extra={"reason": error.strerror})
+            logger.warning("the message to systemd could not be sent", extra={"reason": error.strerror})

@@ -1,4 +1,4 @@
-"""One stay in a room: joined, a track published, watched over until the room is gone."""
+"""One stay in a room: joins, publishes a track, and monitors it until the room is gone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from livekit import rtc
 
 from ..errors import ImageError, ServerError
+from ..views.filters import FilterFailed
 from ..waiting import either, within
 from .access import Access, Refused, farewell
 from .counts import PublishCounts
@@ -25,16 +26,16 @@ JOIN_TIMEOUT_S = 15.0
 PUBLISH_TIMEOUT_S = 15.0
 LEAVE_TIMEOUT_S = 3.0
 LOOK_EVERY_S = 0.5
-"""How often the track's statistics are looked at, in seconds: whether anybody watches, what was sent."""
+"""How often we read the track's statistics, in seconds: whether anybody watches, and what was sent."""
 
 
 class Session:
     """Joins a room once and publishes what the feed gives.
 
     Args:
-        access: The way in.
-        feed: What is published.
-        counts: Where to count.
+        access: The way into the room.
+        feed: What to publish, through its lens.
+        counts: The counts to update.
         name: The track's name.
         tell: Called when the state changed.
     """
@@ -52,18 +53,20 @@ class Session:
         self.published = False
         """Whether the track is in the room."""
         self.reconnecting = False
-        """Whether the SDK is about to get a lost connection back."""
+        """Whether the SDK is trying to restore a lost connection."""
+        self.fault: str | None = None
+        """If a filter failed: why the newest picture was not sent; otherwise None."""
         self.watched = True
-        """Whether anybody gets the track, as far as the server told."""
+        """Whether anybody receives the track, as far as the server says."""
         self.moved_s = 0.0
-        """When pictures last went over the network, or needed not to; in seconds of ``time.monotonic()``."""
+        """When pictures last went out, or nobody needed them, in seconds of ``time.monotonic()``."""
         self.room_name = self.identity = ""
 
     async def run(self) -> None:
         """Join, publish, and stay until the room is gone.
 
         Raises:
-            Refused: The server won't have us.
+            Refused: The server refuses us.
             ServerError: The room can't be joined, or is gone.
         """
         for event, handler in (
@@ -86,7 +89,7 @@ class Session:
         try:
             await within(JOIN_TIMEOUT_S, self._room.connect(self._access.url, self._access.ticket(), options))
         except rtc.ConnectError as error:
-            raise self._access.explain(error) from None  # its text holds the token
+            raise self._access.explain(error) from None  # the text of its cause has the token
         except asyncio.TimeoutError:
             raise self._access.explain(rtc.ConnectError("timed out")) from None
         me = self._room.local_participant
@@ -94,7 +97,7 @@ class Session:
         sources = me.permissions.can_publish_sources
         if not me.permissions.can_publish or (sources and rtc.TrackSource.SOURCE_CAMERA not in sources):
             way_out = "make one with canPublish, and camera among its canPublishSources"
-            raise Refused(f"{self._access.url}: the token is not for publishing a camera: {way_out}")
+            raise Refused(f"{self._access.shown}: the token is not for publishing a camera: {way_out}")
 
     async def _publish_while_route_stays(self) -> None:
         route = await self._until_route_known()
@@ -105,7 +108,7 @@ class Session:
         try:
             publication = await within(PUBLISH_TIMEOUT_S, publishing)
         except (rtc.participant.PublishTrackError, asyncio.TimeoutError) as error:
-            raise ServerError(f"{self._access.url} did not take the track") from error
+            raise ServerError(f"{self._access.shown} did not take the track") from error
         self.published = self.watched = True
         self.moved_s = time.monotonic()
         if isinstance(track, EncodedTrack):
@@ -114,6 +117,8 @@ class Session:
         pumping = asyncio.create_task(self._pump(track), name="publish: pictures")
         try:
             while not self._gone.is_set() and self._feed.route in (route, None):
+                if pumping.done():
+                    pumping.result()  # raises an unexpected error: without the task nothing would be sent
                 await self._look(track)
                 await either(self._gone, timeout_s=LOOK_EVERY_S)
         finally:
@@ -121,14 +126,14 @@ class Session:
             pumping.cancel()
             await asyncio.gather(pumping, return_exceptions=True)
             if self._room.isconnected():
-                with suppress(Exception):  # what the SDK raises where the track is gone already
+                with suppress(Exception):  # the SDK raises if the track is gone already
                     await within(
                         LEAVE_TIMEOUT_S, self._room.local_participant.unpublish_track(publication.sid)
                     )
             await track.aclose()
 
     async def _until_route_known(self) -> str | None:
-        """Return the route as soon as it is known; None if the room goes first."""
+        """Return the route as soon as it is known; None if the room is lost first."""
         while self._feed.route is None or self._feed.size_wh is None:
             if self._gone.is_set():
                 return None
@@ -138,13 +143,13 @@ class Session:
     def _make(self, route: str) -> AnyTrack:
         assert self._feed.size_wh is not None
         if route == ENCODED:
-            return PictureTrack(self._feed.size_wh, name=self._name)
+            return PictureTrack(self._feed.size_wh, name=self._name, lens=self._feed.lens)
         return EncodedTrack(
             self._feed.size_wh, name=self._name, has_company=lambda: bool(self._room.remote_participants)
         )
 
     async def _pump(self, track: AnyTrack) -> None:
-        """Hand the newest frame to the encoder, one at a time, while somebody watches."""
+        """Give the newest frame to the encoder, one at a time, while somebody watches."""
         if not isinstance(track, PictureTrack):
             return
         loop = asyncio.get_running_loop()
@@ -157,18 +162,22 @@ class Session:
             if not self.watched:
                 self._counts.unwatched += 1
                 continue
+            fault = None
             try:
                 await loop.run_in_executor(self._executor, track.send, frame)
-            except ImageError:
+                self._counts.note_sent(0, is_key=False)
+            except ImageError as error:
                 self._counts.dropped += 1
-                continue
-            self._counts.note_sent(0, is_key=False)
+                fault = str(error) if isinstance(error, FilterFailed) else self.fault
+            if fault != self.fault:
+                self.fault = fault
+                self._tell()
 
     async def _look(self, track: AnyTrack) -> None:
-        """Look at what goes over the wire; a track nobody watches is at rest."""
+        """Read what goes over the network; a track that nobody watches is at rest."""
         try:
             reports = await within(LOOK_EVERY_S, track.track.get_stats())
-        except Exception:  # the SDK raises a bare one where the track is on its way out
+        except Exception:  # the SDK raises a plain Exception while the track is being removed
             return
         active = pictures = 0
         for each in reports:
@@ -180,7 +189,7 @@ class Session:
                 self._counts.wire_bytes += max(0, sent.bytes_sent - before_bytes)
                 pictures = max(pictures, stream.frames_encoded - before_pictures)
         self._counts.wire_pictures += pictures
-        if pictures or not active:
+        if (pictures and self.fault is None) or not active:  # before the first picture the SDK sends black
             self.moved_s = time.monotonic()
         if reports:
             self._set_watched(bool(active))

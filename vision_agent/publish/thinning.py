@@ -1,30 +1,30 @@
-"""What a pass-through can do where the network is too slow: leave pictures out. Time is an argument."""
+"""What a pass-through does if the network is too slow: it skips pictures. Time is an argument."""
 
 from __future__ import annotations
 
 WINDOW_S = 2.0
-"""The stream's own rate is measured over this time, in seconds."""
+"""Time over which the stream's own rate is measured, in seconds."""
 PATIENCE_S = 3.0
-"""A rate has to be too low for this long; WebRTC finds the network's in the first seconds, from below."""
+"""How long the network's rate must be too low, in seconds; WebRTC's estimate starts low and then rises."""
 TOO_LOW, ENOUGH = 0.6, 0.9
-"""Shares of the stream's rate: below the first pictures are left out, from the second on no longer."""
+"""Shares of the stream's rate: below the first we skip pictures, from the second on no longer."""
 RETRY_S = 15.0
-"""After this time all is sent again, to see; what is not sent can't show that there is room for it."""
+"""After this time we send everything again, in seconds: only sending shows whether the network has room."""
 
 
 class Thinning:
-    """Decides which pictures of a stream are left out.
+    """Decides which pictures of a stream to skip.
 
-    First those that nothing refers to; where that is not enough, all but key pictures.
+    First those that no other picture refers to; if that is not enough, all but key frames.
     """
 
     def __init__(self) -> None:
         self.target_bps: int | None = None
-        """What the network can take, in bits per second."""
+        """The rate that the network can carry, in bits per second."""
         self.rate_bps = 0.0
-        """What the stream brings, in bits per second."""
+        """The rate of the stream, in bits per second."""
         self.level = 0
-        """0: all is sent; 1: what nothing refers to is left out; 2: all but key pictures are."""
+        """0: send everything; 1: skip pictures that no other one refers to; 2: send only key frames."""
         self._window_s: float | None = None
         self._bytes = 0
         self._low_s: float | None = None
@@ -41,7 +41,7 @@ class Thinning:
             self._window_s, self._bytes = now_s, 0
 
     def leaves_out(self, *, is_key: bool, is_reference: bool, now_s: float) -> bool:
-        """Tell whether this picture is left out; asked once for each, in order."""
+        """Return whether to skip this picture; call it once for each, in order."""
         self._judge(now_s, is_key=is_key)
         if is_key or not self.level:
             return False
@@ -56,7 +56,7 @@ class Thinning:
         elif self._low_s is None:
             self._low_s = now_s
         is_enough = target_bps >= ENOUGH * rate_bps or now_s - self._changed_s >= RETRY_S
-        if self.level and is_key and is_enough:  # pictures that refer to what was left out can't be sent
+        if self.level and is_key and is_enough:  # a picture that refers to a skipped one can't be sent
             self._set(0, now_s)
         elif self.level < 2 and self._low_s is not None and now_s - self._low_s >= PATIENCE_S:
             self._set(self.level + 1, now_s)

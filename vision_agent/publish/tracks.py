@@ -1,4 +1,4 @@
-"""The two kinds of video track: one takes encoded pictures, the other has the SDK encode them."""
+"""The two kinds of video track: one takes encoded pictures, the other lets the SDK encode them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import cast
 from livekit import rtc
 
 from ..imaging.frame import Frame
+from ..views.lens import Lens
 from .link import AccessUnit, Feedback
 from .planes import PlaneMaker
 
 PASSTHROUGH, ENCODED = "passthrough", "encoded"
-"""The routes of a picture, by whether it stays as it came."""
+"""The routes of a picture: it passes through unchanged, or the SDK encodes it."""
 MAX_BPS = 20_000_000
-"""What a pass-through may send at most, in bits per second; the stream's own rate is what it sends."""
+"""Upper limit of a pass-through, in bits per second; it sends at the stream's own rate."""
 
 
 class EncodedTrack:
-    """A track that takes H.264 as it is; an ``EncodedLink``, used by the reader's thread.
+    """A track that takes encoded H.264; an ``EncodedLink``, used by the reader's thread.
 
     Args:
         size_wh: Width and height in pixels.
         name: The track's name.
-        has_company: Tells whether there is anybody in the room.
+        has_company: Returns whether there is anybody else in the room.
     """
 
     route = PASSTHROUGH
@@ -46,15 +47,15 @@ class EncodedTrack:
 
     @property
     def has_company(self) -> bool:
-        """Whether there is anybody in the room who could look."""
+        """Whether there is anybody in the room who could watch."""
         return self._has_company()
 
     def ask_key(self) -> None:
-        """Ask for a key picture, as the room does."""
+        """Ask for a key frame, as the room does."""
         self._key_needed = True
 
     def send(self, unit: AccessUnit) -> bool:
-        """Send a picture; False if it was not taken."""
+        """Send a picture; return False if the track refused it."""
         self._stamp_us = max(self._stamp_us + 1, round(unit.captured_s * 1e6))
         types = rtc.EncodedFrameType
         frame = rtc.encoded_video.EncodedVideoFrame(
@@ -69,7 +70,7 @@ class EncodedTrack:
             return not self._closed and self._source.capture_frame(frame)
 
     def feedback(self) -> Feedback:
-        """Take what the room asked for since the last look."""
+        """Return what the room asked for since the last call."""
         with self._lock:
             if self._closed:
                 return Feedback()
@@ -82,7 +83,7 @@ class EncodedTrack:
         )
 
     async def aclose(self) -> None:
-        """Let go of the source; may be called twice."""
+        """Close the source; safe to call twice."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
@@ -95,12 +96,14 @@ class PictureTrack:
     Args:
         size_wh: Width and height in pixels of the first picture.
         name: The track's name.
+        lens: Applies the filters to each picture before it is sent.
     """
 
     route = ENCODED
 
-    def __init__(self, size_wh: tuple[int, int], *, name: str) -> None:
+    def __init__(self, size_wh: tuple[int, int], *, name: str, lens: Lens) -> None:
         self._source = rtc.VideoSource(*size_wh)
+        self._lens = lens
         self._planes = PlaneMaker()
         self._closed = False
         self._lock = threading.Lock()
@@ -108,11 +111,13 @@ class PictureTrack:
         self.options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True)
 
     def send(self, frame: Frame) -> None:
-        """Hand a frame to the encoder; takes some milliseconds, so not on the loop.
+        """Give a frame to the encoder; this takes some milliseconds, so don't call it on the loop.
 
         Raises:
+            FilterFailed: A filter failed; nothing was sent.
             ImageError: The frame can't be read.
         """
+        frame = self._lens.filtered(frame)
         size_wh, planes = self._planes.limited_i420(frame)
         picture = rtc.VideoFrame(*size_wh, rtc.VideoBufferType.I420, planes.data)
         rotation = cast("rtc.VideoRotation.ValueType", frame.rotation_deg // 90)
@@ -123,7 +128,7 @@ class PictureTrack:
                 )
 
     async def aclose(self) -> None:
-        """Let go of the source; may be called twice."""
+        """Close the source; safe to call twice."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:

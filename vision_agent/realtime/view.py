@@ -17,6 +17,7 @@ from ..imaging.frame import Frame
 from ..imaging.jpeg import EncodedImage, encode_jpeg
 from ..options import VisionOptions
 from ..record.sighting import Sighting
+from ..sources.track import TrackSource
 from ..turns import lines
 from ..views.eye import Eye
 from ..views.sampler import Sampler
@@ -79,11 +80,11 @@ class ViewFeed:
             frame, problem = self._watcher.latest, self._watcher.problem()
             if problem is not None:
                 self._tell_of(problem)
-                self._is_due |= self._outlet.policy == "stream"  # the first one that shows it again
+                self._is_due |= self._has_rate_at_rest()  # the first one that shows it again
             elif frame is not None:
                 if self._is_wanted(frame):
                     await self._hand_over(frame)
-                if self._outlet.policy != "stream":
+                if not self._has_rate_at_rest():
                     self._tell_of_return()
             await self._until_next(frame)
 
@@ -103,7 +104,7 @@ class ViewFeed:
         """Hand over the newest frame before this returns, and a newer one where that is worth it.
 
         A question is answered at once, so its picture is made here and now, on the event loop: it takes
-        0.1 to 1 ms, and what the view's filters take.
+        about a millisecond, and what the view's filters take.
         """
         self._watcher.touch()
         self._is_due = self._may_repeat = True
@@ -212,6 +213,9 @@ class ViewFeed:
         policy = self._outlet.policy
         return policy == "stream" or (self.speaking and policy == "items_while_speaking")
 
+    def _has_rate_at_rest(self) -> bool:
+        return self._outlet.policy == "stream" and self._options.silent_fps > 0
+
     async def _until_next(self, frame: Frame | None) -> None:
         """Wait for a newer frame where it may be wanted, for a request, or until the next check."""
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
@@ -227,6 +231,9 @@ class ViewFeed:
             await asyncio.wait(waits)
 
     def _tell_of(self, problem: str) -> None:
+        source = self._eye.source
+        if isinstance(source, TrackSource) and source.gone:
+            self._outlet.withdraw(self._name)
         if self._watcher.demand is Demand.OFF:  # nobody wants a picture of it
             return
         reason = problem.partition(",")[0]  # without the seconds that pass

@@ -1,1 +1,1 @@
-"""What was seen, and in which request it went out: the one record that everything else refers to."""
+"""What was seen, and in which request it went out: the only record, which everything else refers to."""

@@ -1,4 +1,4 @@
-"""``Ledger``: the bounded record of what was seen and of the requests it went out in."""
+"""``Ledger``: the bounded record of what was seen and of the requests that contained it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def new_request_id() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """One request to a model, and what was in it."""
+    """One request to a model, and what it contained."""
 
     id: str = field(default_factory=new_request_id)
     """Unique."""
@@ -32,25 +32,25 @@ class RequestRecord:
     detail: str
     """``inference_detail`` of its pictures: low, high or auto."""
     answers: str
-    """Id of the user message it answers; empty: nobody asked, the agent speaks by itself."""
+    """Id of the user message it answers; empty if nobody asked and the agent speaks by itself."""
     asked_by: str
     """Identity of the person who asked, or empty."""
     current: tuple[str, ...]
-    """Ids of the sightings of its moment: pictures of views, what was sent or added for it, and reasons why
-    there is no picture."""
+    """Ids of its own sightings: the views of its moment, pictures that were sent or added for it, and reasons
+    why there is no picture."""
     earlier: tuple[str, ...]
-    """Ids of older sightings whose pictures are in it, too; the newest first."""
+    """Ids of older sightings whose pictures it also contains; the newest first."""
     numbered: tuple[str, ...] = ()
-    """Ids of the sightings of its moment's message in the order of the numbers in their lines."""
+    """Ids of the sightings in the turn's message, in the order of the numbers in their lines."""
     asked_s: float
     """When it was made, in seconds of ``time.monotonic()``."""
 
 
 class Ledger:
-    """Keeps sightings by id, and what went out in which request; the oldest pictures go first.
+    """Keeps sightings by id, and what each request contained; it releases the oldest pictures first.
 
-    A picture that is let go here is taken out of the messages that refer to it, too, when the next
-    request is made. What was given at the start goes last. Not thread-safe: used on the loop.
+    If the ledger releases a picture, the next request also removes it from the messages that refer to
+    it. Pictures given at the start go last. Not thread-safe: use it on the event loop.
 
     Args:
         max_bytes: Most bytes of pictures held.
@@ -81,11 +81,11 @@ class Ledger:
         return sighting
 
     def get(self, sighting_id: str) -> Sighting | None:
-        """Return a sighting, without its picture if that was let go; None if it is forgotten."""
+        """Return a sighting, without its picture if that was released; None if the ledger forgot it."""
         return self._sightings.get(sighting_id)
 
     def release(self, sighting_ids: Iterable[str]) -> None:
-        """Let pictures go that no message needs any more; the sightings stay."""
+        """Release pictures that no message needs any more; the sightings stay."""
         for sighting_id in sighting_ids:
             self._release(sighting_id)
 
@@ -105,11 +105,11 @@ class Ledger:
             self._calls.popitem(last=False)
 
     def request(self, request_id: str) -> RequestRecord | None:
-        """Return a request by its id, or None if it is forgotten."""
+        """Return a request by its id, or None if the ledger forgot it."""
         return self._requests.get(request_id)
 
     def request_of_call(self, call_id: str) -> RequestRecord | None:
-        """Return the request that made a tool call, or None if that is not known."""
+        """Return the request that made a tool call, or None if it is not known."""
         return self._requests.get(self._calls.get(call_id, ""))
 
     @property
@@ -123,7 +123,7 @@ class Ledger:
         return tuple(self._sightings.values())
 
     def statistics(self) -> LedgerStatistics:
-        """Return the counts of now."""
+        """Return the current counts."""
         return LedgerStatistics(
             sightings=self._noted,
             requests=self._noted_requests,
@@ -134,7 +134,7 @@ class Ledger:
 
     def _keep_within(self) -> None:
         if self._held_bytes > self.max_bytes:
-            # what was given at the start is needed in every request: it goes last
+            # every request needs the pictures given at the start: they go last
             order = sorted(self._sightings.values(), key=lambda each: each.purpose == "initial")  # stable
             for each in order:
                 if self._held_bytes <= self.max_bytes:

@@ -1,4 +1,4 @@
-"""``Sighting``: one picture that leaves, or the reason why there is none."""
+"""``Sighting``: one picture that leaves the process, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Literal
 from ..imaging.jpeg import EncodedImage
 
 Purpose = Literal["turn", "tool", "upload", "initial", "realtime"]
-"""What a picture is for: a turn's view, a tool's picture, one that somebody sent, one of the initial
-context, or a frame for a realtime model."""
+"""What a picture is for: the view of a turn, a tool, an upload, the initial context, or a realtime model."""
 Choice = Literal["", "prepared", "newest", "awaited", "none", "sent", "given"]
-"""How it was chosen: encoded ahead of time, the newest frame at hand, a frame the turn waited for, none
-found; sent by a person; given at the start."""
+"""How it was chosen: ``prepared`` (encoded ahead of time), ``newest`` (the newest frame was good),
+``awaited`` (the turn waited for it), ``none`` (no picture), ``sent`` by a person or added by a tool,
+``given`` at the start."""
 
 
 def new_id() -> str:
@@ -25,16 +25,16 @@ def new_id() -> str:
 class Sighting:
     """What one view showed at one moment, or what somebody sent.
 
-    Messages refer to it by id, tools draw on it, the built-in model reads it. The line a model reads
-    beside it is composed from it when a request is rendered (``turns/lines.py``).
+    Messages refer to it by id, tools draw on it, the built-in model reads it. ``turns/lines.py`` makes
+    the line that a model reads beside it, each time a request is rendered.
     """
 
     view: str
-    """Name of the view; of a picture that was sent or given, its caption or file name."""
+    """Name of the view; for a picture that was sent or given, its caption or file name."""
     id: str = field(default_factory=new_id)
     """Unique; also the id of the picture's ``ImageContent``."""
     owner: str = ""
-    """Identity of the participant whose view it is, or who sent it; empty: nobody's."""
+    """Identity of the participant whose view it is, or who sent it; empty if there is none."""
     purpose: Purpose = "turn"
     """What it is for."""
     image: EncodedImage | None = None
@@ -42,7 +42,7 @@ class Sighting:
     problem: str | None = None
     """Why there is no picture, in a few words."""
     address: str = ""
-    """Where the provider fetches the picture itself, if it is not held here."""
+    """The address from which the provider fetches the picture, if it is not held here."""
     captured_s: float | None = None
     """When the picture reached us, in seconds of ``time.monotonic()``: for ages."""
     captured_unix_s: float | None = None
@@ -70,7 +70,7 @@ class Sighting:
         return self.captured_unix_s
 
     def record(self) -> dict[str, Any]:
-        """Return what a message keeps of it, as JSON types: everything but the picture."""
+        """Return what a message keeps about it, as JSON types: everything but the picture."""
         age_s = self.age_s
         return {
             "id": self.id,
@@ -87,4 +87,4 @@ class Sighting:
 
 
 View = Sighting
-"""The name that ``Vision.look`` gave its results before they had an id."""
+"""The former name of ``Sighting``, kept so that existing code can import it."""

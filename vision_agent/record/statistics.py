@@ -1,4 +1,4 @@
-"""What happened to frames and pictures since the start, in numbers that people can read."""
+"""Counts of frames and pictures since the start, for people to read."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class ViewStatistics:
     received: int = 0
     """Frames the source gave."""
     used: int = 0
-    """Frames that a turn or a tool looked at."""
+    """Frames that a turn or a tool used."""
     encoded: int = 0
-    """Frames made into a picture, also ahead of time."""
+    """Frames encoded as a picture, including those encoded ahead of time."""
     replaced: int = 0
     """Frames replaced by a newer one before anybody looked."""
     dropped: int = 0
     """Frames replaced inside the source, before the watcher saw them."""
     bad: int = 0
-    """Frames that could not be made into a picture, and were put aside."""
+    """Frames that could not be encoded, and were skipped."""
     unreadable: int = 0
     """Frames or packets that the source could not read, and skipped."""
     failures: int = 0
-    """Times the source broke off and was tried again."""
+    """Times the source failed and was tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerStatistics:
-    """What the ledger holds, and what it has let go."""
+    """What the ledger holds, and what it has released."""
 
     sightings: int = 0
     """Sightings noted since the start."""
@@ -41,7 +41,7 @@ class LedgerStatistics:
     held_bytes: int = 0
     """Bytes of these pictures."""
     released_pictures: int = 0
-    """Pictures that were let go to stay within the limit."""
+    """Pictures that were released to stay within the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

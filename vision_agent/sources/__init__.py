@@ -21,17 +21,17 @@ class FrameSource(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """Why there are no frames now (``muted``, ``not published``), or None if they flow."""
+        """Why no frames arrive now (``muted``, ``not published``), or None if they arrive."""
 
     def frames(self) -> AsyncIterator[Frame]:
         """Yield frames until the source ends for good."""
 
     async def aclose(self) -> None:
-        """Let go of everything held; may be called twice."""
+        """Release everything the source holds; safe to call twice."""
 
 
 def open_source(uri: str) -> FrameSource:
-    """Make a source of a URI. Nothing is opened before its frames are asked for.
+    """Make a source from a URI. It opens nothing until somebody asks for its frames.
 
     Args:
         uri: One of these; sizes in pixels, all parameters optional.
@@ -41,15 +41,16 @@ def open_source(uri: str) -> FrameSource:
               ``?size=1280x720&fps=30&format=mjpeg`` (or ``yuyv``, ``h264``); on macOS and Windows
               ``camera://`` and the camera's name
             - ``csi://0?size=1280x720&fps=30``: the Raspberry Pi's ribbon-cable camera
-            - ``rtsp://user:password@host/path``, over TCP or with ``#transport=udp``; what follows the
-              question mark is the camera's own, but for ``transport=tcp`` and ``transport=udp``
+            - ``rtsp://user:password@host/path``, over TCP or with ``#transport=udp``; the query belongs
+              to the camera, except for ``transport=tcp`` and ``transport=udp``
             - ``http://host/path``, ``https://...``: motion JPEG, HLS, or a recording (``#loop=0``)
-            - a video file, ``clip.mp4`` or ``file:///home/me/clip.mp4``, at real speed, again and
-              again; with ``?loop=0`` once
-            - a picture, read again when it changes; or a folder, each picture for ``?interval_s=1``
+            - a video file, ``clip.mp4`` or ``file:///home/me/clip.mp4``, at real speed, in a loop;
+              with ``?loop=0`` once
+            - a picture, read again when it changes; or a folder of pictures, each shown for
+              ``?interval_s=1``
 
     Raises:
         ConfigError: The kind is unknown, or a parameter is unknown or can't be used.
-        SourceError: The file or the camera's device is not there.
+        SourceError: The file or the camera's device does not exist.
     """
     return build(uri)

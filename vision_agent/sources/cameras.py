@@ -1,7 +1,7 @@
-"""The cameras of this machine and what they can do, asked of Video4Linux.
+"""The cameras of this machine and what they can do, as Video4Linux reports it.
 
-Structures and numbers are those of ``linux/videodev2.h``. On macOS and Windows the list is empty:
-there cameras are opened by name.
+Structures and numbers come from ``linux/videodev2.h``. On macOS and Windows the list is empty:
+there you open a camera by its name.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ VIDEO_CAPTURE, HAS_DEVICE_CAPS = 0x00000001, 0x80000000
 DISCRETE = 1
 CODES = {"MJPG": "mjpeg", "JPEG": "mjpeg", "YUYV": "yuyv", "H264": "h264"}
 FORMATS = ("mjpeg", "h264", "yuyv")
-"""Pixel formats that can be asked for, the cheapest to look at first."""
+"""Pixel formats a user can ask for, the cheapest to look at first."""
 TO_PUBLISH = ("h264", "mjpeg", "yuyv")
 """The same, the cheapest to publish first."""
 RAW = {"NV12": "nv12", "YU12": "yuv420p", "UYVY": "uyvy422", "BGR3": "bgr24", "RGB3": "rgb24", "GREY": "gray"}
-"""What else FFmpeg reads, by the driver's four letters; taken where there is nothing better."""
+"""Other formats FFmpeg reads, by the driver's four letters; used if there is nothing better."""
 FULL_HD_WH = (1920, 1080)
 COMFORTABLE_FPS, COMFORTABLE_PIXELS = 15.0, 1920 * 1080
 
@@ -45,7 +45,7 @@ class CameraFormat:
     max_fps: float
     """Most pictures per second; 0 if the driver doesn't say."""
     smallest_wh: tuple[int, int] | None = None
-    """Where given, any size from this one up to ``size_wh`` can be had, in steps."""
+    """If set, the camera offers every size from this one up to ``size_wh``, in steps."""
     step_wh: tuple[int, int] = (1, 1)
     """The steps in pixels."""
 
@@ -56,7 +56,7 @@ class CameraFormat:
         return largest if smallest is None else f"{smallest[0]}x{smallest[1]} to {largest}"
 
     def at(self, size_wh: tuple[int, int] | None) -> CameraFormat | None:
-        """Return it at this size, or None if it hasn't that; of a range without a size, up to full HD."""
+        """Return the format at this size, or None if it lacks it; a range without a size: up to full HD."""
         if self.smallest_wh is None:
             return self if size_wh in (None, self.size_wh) else None
         wanted_wh = size_wh or (min(self.size_wh[0], FULL_HD_WH[0]), min(self.size_wh[1], FULL_HD_WH[1]))
@@ -80,9 +80,9 @@ class Camera:
     name: str
     """What the driver calls it."""
     formats: tuple[CameraFormat, ...]
-    """What it can send; empty if it can't be asked."""
+    """What it can send; empty if it does not answer."""
     problem: str | None = None
-    """Why it can't be asked, or None."""
+    """Why it does not answer, or None."""
 
 
 def list_cameras(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev")) -> list[Camera]:
@@ -102,15 +102,15 @@ def choose_format(
     pixel_format: str | None,
     preferred: tuple[str, ...] = FORMATS,
 ) -> CameraFormat | None:
-    """Choose what to ask a camera for; what is None is free.
+    """Choose what to ask a camera for; an argument that is None sets no condition.
 
-    The preferred format wins, then a comfortable rate, then the largest size up to full HD.
+    The preferred format wins, then a comfortable frame rate, then the largest size up to full HD.
 
     Returns:
         The choice, or None if the camera doesn't say what it can do.
 
     Raises:
-        SourceError: It can't do what was asked for; the text says what it can.
+        SourceError: The camera can't do what was asked for; the text says what it can do.
     """
     if not camera.formats:
         return None
@@ -149,7 +149,7 @@ def read_formats(fd: int, ioctl: Ioctl) -> tuple[CameraFormat, ...] | None:
         for size in _each(fd, ENUM_FRAMESIZES, 44, ioctl, code):  # v4l2_frmsizeenum
             kind, width, height = struct.unpack_from("=III", size, 8)
             smallest_wh, step_wh = None, (1, 1)
-            if kind != DISCRETE:  # a range: of the width and of the height, the min, max and step of each
+            if kind != DISCRETE:  # a range: min, max and step of the width, then of the height
                 low_w, width, step_w, low_h, height, step_h = struct.unpack_from("=6I", size, 12)
                 smallest_wh, step_wh = (low_w, low_h), (step_w, step_h)
             formats.append(

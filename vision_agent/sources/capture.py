@@ -14,15 +14,16 @@ from .input import Input
 from .reader import Reader, ReaderStatistics
 
 CLOSE_WAIT_S = 1.0
-"""How long closing waits for the thread; one stuck in a silent network ends by its time-out later."""
+"""How long closing waits for the thread; a thread stuck in a silent network ends later, by its time-out."""
 
 
 class CaptureSource:
-    """Yields the newest frame of an input, spending what the demand allows.
+    """Yields the newest frame of an input, and spends only what the demand allows.
 
-    Motion JPEG is never decoded here. Of all else, everything is decoded while ACTIVE, a key
-    picture a second at most while IDLE; a raise to ACTIVE decodes what was kept meanwhile, so the
-    newest picture is there at once. OFF closes a live input and pauses a recording.
+    It never decodes motion JPEG. Of other codecs it decodes everything while ACTIVE, and at most one
+    key frame a second while IDLE. When the demand rises to ACTIVE it decodes the packets it kept since
+    the last key frame, so the newest frame is available immediately. OFF closes a live input and
+    pauses a recording.
 
     Args:
         source: What to open.
@@ -33,7 +34,7 @@ class CaptureSource:
         self.name = name
         self.input = source
         self.decoder: OpenDecoder = PictureDecoder
-        """What makes frames of packets, from the next call of ``frames`` on."""
+        """What makes frames from packets, from the next call of ``frames`` on."""
         self._demand = Demand.ACTIVE
         self._reader: Reader | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -43,12 +44,12 @@ class CaptureSource:
 
     @property
     def problem(self) -> str | None:
-        """Why there are no frames now, or None if they flow."""
+        """Why no frames arrive now, or None if they arrive."""
         return "the recording has ended" if self._ended else None
 
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
-        """Width and height in pixels, or None as long as nothing was opened."""
+        """Width and height in pixels, or None before the input is open."""
         if self._reader is not None:
             self._size_wh = self._reader.full_size_wh or self._size_wh
         return self._size_wh
@@ -68,7 +69,7 @@ class CaptureSource:
         """Yield the newest frame each time there is one, until a recording ends.
 
         Raises:
-            SourceError: The input can't be opened, or broke off.
+            SourceError: The input can't be opened, or it stopped.
         """
         await self.aclose()
         self._ended = False
@@ -94,7 +95,7 @@ class CaptureSource:
         self._ended = True
 
     async def aclose(self) -> None:
-        """Stop reading and wait for the thread to let go; may be called twice."""
+        """Stop reading and wait until the thread has closed the input; safe to call twice."""
         reader = self._reader
         if reader is None or reader.finished:
             return
@@ -109,5 +110,5 @@ class CaptureSource:
 
     def _tell(self) -> None:
         assert self._loop is not None
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._news.set)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 
 MAX_JUMP_S = 10.0
-"""Time stamps further apart than this don't belong together: a new anchor is taken."""
+"""Time stamps further apart than this don't belong together: the clock takes a new anchor."""
 MAX_LAG_S = 1.0
-"""A reader further behind than this was held up (paused, suspended): it goes on from where it was."""
+"""A reader further behind than this was paused or suspended: it goes on from where it was."""
 DRIFT = 0.005
-"""Seconds per second by which two clocks may run apart: a camera's nominal rate is that wrong at times,
-a crystal a hundredth of it."""
+"""Seconds per second by which two clocks may drift apart: a camera's nominal rate can be that wrong, a
+crystal's error is a hundredth of it."""
 MAX_REORDERED, REORDERED_S = 4, 0.2
-"""So many pictures may be shown before one that came earlier (B-frames), and wait so long for it, in
-seconds; if more of them come that are later than that, the camera's clock was set back."""
+"""How many pictures may be shown before one that came earlier (B-frames), and how long they may wait for
+it, in seconds. If more come, or they wait longer, the camera's clock was set back."""
 
 
 class Pace:
@@ -25,7 +25,7 @@ class Pace:
         self._step_s = 1 / 30
         self._again = False
         self.late_s = 0.0
-        """By how much the last packet was late when it was read, in seconds."""
+        """How late the last packet was when it was read, in seconds."""
 
     def restart(self) -> None:
         """Note that the time stamps begin again; the next packet follows on the last one."""
@@ -65,11 +65,11 @@ class Pace:
 
 
 class Arrivals:
-    """Finds how long a live packet was on its way, from the fastest one seen.
+    """Finds how long a live packet was on its way, compared with the fastest one seen.
 
-    After a stall a network or a driver hands over its queue at once: those packets arrive now, but
-    show what was. Their time stamps tell them apart: they go on from the last ones, where those of a
-    clock that was set back begin again below them.
+    After a stall a network or a driver delivers its whole queue: those packets arrive now, but they
+    show the past. Their time stamps tell the two cases apart: time stamps of a queue continue from the
+    last ones, while those of a clock that was set back begin below them.
     """
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Arrivals:
         return offset_s
 
     def captured_s(self, stamp_s: float | None, now_s: float) -> float:
-        """Return when the picture with this time stamp would have come without any delay."""
+        """Return when the picture with this time stamp would have arrived without delay."""
         if stamp_s is None or self._offset_s is None:
             return now_s
         return min(now_s, stamp_s + self._offset_s)

@@ -1,4 +1,4 @@
-"""Opens an input with FFmpeg; what goes wrong is told without the address's password."""
+"""Opens an input with FFmpeg; errors never contain the password of the address."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .input import Input, Kind
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-# a title that is not UTF-8 is no reason not to look; PyAV 19 is never strict
+# a title that is not UTF-8 must not stop us from reading the video; PyAV 19 is never strict
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def open_container(source: Input) -> InputContainer:
-    """Open an input; blocks until it answers or its time is over.
+    """Open an input; blocks until it answers or its time-out ends.
 
     Raises:
         SourceError: It can't be opened.
@@ -39,18 +39,18 @@ def open_container(source: Input) -> InputContainer:
         return container
     except av.FFmpegError as error:
         wait_s = source.open_timeout_s
-        timed_out = not is_local and time.monotonic() - started_s >= wait_s  # which has many names
+        timed_out = not is_local and time.monotonic() - started_s >= wait_s  # FFmpeg has many errors for it
         fault = av.error.TimeoutError(errno.ETIMEDOUT, "") if timed_out else error
-        raise explained(source, fault, wait_s) from None  # its text holds the password
+        raise explained(source, fault, wait_s) from None  # the text of its cause has the password
 
 
 def explained(source: Input, error: av.FFmpegError, timeout_s: float) -> SourceError:
-    """Make the one line of an error that FFmpeg told; ``explain`` has more."""
+    """Make one line from FFmpeg's error; see ``explain``."""
     return explain(error, shown=source.shown, timeout_s=timeout_s, is_device=source.kind is Kind.CAMERA)
 
 
 def is_recording(source: Input, container: InputContainer) -> bool:
-    """Tell whether it is to be spread over time, as a file is that is read as fast as one likes."""
+    """Return whether we must pace the reading, as for a file, which FFmpeg reads as fast as it can."""
     if source.kind is Kind.WEB:
         # a playlist comes in pieces of several seconds, even if it is live
         return "hls" in container.format.name or container.duration is not None

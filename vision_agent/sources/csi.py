@@ -1,6 +1,6 @@
 """The Raspberry Pi's ribbon-cable camera through picamera2.
 
-Written from picamera2's manual and tried against a stand-in only: it was not run on hardware.
+Written from picamera2's manual and tested against a stand-in only: it was not run on hardware.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ..waiting import either
 logger = logging.getLogger(__name__)
 
 Picture = tuple[U8, float]
-"""Planes, as ``Frame.planes_i420`` has them, and when they came, in seconds of ``time.monotonic()``."""
+"""Planes, as in ``Frame.planes_i420``, and when they arrived, in seconds of ``time.monotonic()``."""
 
 IDLE_INTERVAL_S = 0.25
-"""While idle a picture is copied this often, in seconds; the camera runs on."""
+"""How often a picture is copied while idle, in seconds; the camera keeps running."""
 TAKE_WAIT_S = 5.0
-"""How long the camera may take to give a picture, in seconds; one that came loose gives none and no error."""
+"""How long the camera may take to give a picture, in seconds; one with a loose cable gives no error."""
 CLOSE_WAIT_S = 1.0
-"""How long closing waits for the camera, in seconds; one whose driver hangs is closed when it lets go."""
+"""How long closing waits for the camera, in seconds; if its driver hangs, the thread closes it later."""
 
 
 class CsiSource:
@@ -57,11 +57,11 @@ class CsiSource:
 
     @property
     def problem(self) -> str | None:
-        """What goes wrong is raised by ``frames``."""
+        """None: ``frames`` raises what goes wrong."""
         return None
 
     def set_demand(self, demand: Demand) -> None:
-        """Spend as much as ``demand`` says from now on; OFF lets go of the camera."""
+        """Spend as much as ``demand`` says from now on; OFF closes the camera."""
         self._demand = demand
         self._changed.set()
 
@@ -69,7 +69,7 @@ class CsiSource:
         """Yield a picture per interval of the demand.
 
         Raises:
-            SourceError: picamera2 is not there, or the camera can't be opened or read.
+            SourceError: picamera2 is missing, or the camera can't be opened or read.
         """
         await self.aclose()
         while True:
@@ -91,29 +91,29 @@ class CsiSource:
                 await either(self._changed, timeout_s=IDLE_INTERVAL_S)
 
     async def aclose(self) -> None:
-        """Let go of the camera; may be called twice."""
+        """Close the camera; safe to call twice."""
         camera, self._camera = self._camera, None
         if camera is not None:
             await camera.aclose()
 
 
 class _Camera:
-    """The camera and the thread it is used in, from its opening to its end.
+    """The camera and the thread that uses it, from opening to closing.
 
-    The thread is a daemon: a driver that never returns holds up neither closing nor the end of the process.
+    The thread is a daemon: a driver that never returns blocks neither closing nor the exit of the process.
     """
 
     def __init__(self, number: int, *, size_wh: tuple[int, int], fps: float) -> None:
         self._number, self._size_wh, self._fps = number, size_wh, fps
         self._asked: SimpleQueue[Future[Picture] | None] = SimpleQueue()
-        self._news = threading.Event()  # a picture is there, or it is to be closed
+        self._news = threading.Event()  # a picture is ready, or the camera must close
         self._closing = False
         self._closed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name=f"csi {number}", daemon=True).start()
 
     async def take(self) -> Picture:
-        """Return the next picture; opens the camera first where it is not yet.
+        """Return the next picture; opens the camera first if it is not open.
 
         Raises:
             SourceError: It can't be opened, or gives none.
@@ -123,13 +123,13 @@ class _Camera:
         return await asyncio.wrap_future(picture)
 
     async def aclose(self) -> None:
-        """Have it closed, after whatever is under way, and wait a while for that."""
+        """Ask the thread to close the camera after its current call, and wait a while for that."""
         self._closing = True
         self._news.set()
         self._asked.put(None)
         await either(self._closed, timeout_s=CLOSE_WAIT_S)
         if not self._closed.is_set():
-            logger.warning("the camera does not let go: its driver hangs", extra={"camera": self._number})
+            logger.warning("the camera does not close: its driver hangs", extra={"camera": self._number})
 
     def _run(self) -> None:
         camera: Any = None
@@ -140,14 +140,14 @@ class _Camera:
                 if camera is None:
                     camera = self._open()
                 asked.set_result(self._take(camera))
-            except Exception as error:  # picamera2 raises what it likes; the thread must live to close it
+            except Exception as error:  # picamera2 raises anything; the thread must live to close the camera
                 asked.set_exception(error if isinstance(error, SourceError) else self._stopped(error))
         try:
             if camera is not None:
                 _close(camera)
         except Exception:
             logger.warning("the camera was not closed cleanly", extra={"camera": self._number}, exc_info=True)
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._closed.set)
 
     def _take(self, camera: Any) -> Picture:
@@ -190,7 +190,7 @@ class _Camera:
             camera.start()
         except (RuntimeError, IndexError, OSError) as error:
             if camera is not None:
-                with suppress(Exception):  # what it says of the first failure is what counts
+                with suppress(Exception):  # only the first failure counts
                     camera.close()
             raise SourceError(
                 f"csi://{self._number}: can't be opened: check the cable and rpicam-hello --list-cameras; "
@@ -200,7 +200,7 @@ class _Camera:
 
 
 def _close(camera: Any) -> None:
-    # stopping queues behind a picture that is still waited for, and would wait for ever where none comes
+    # stopping waits behind a pending picture request, and would wait forever if no picture comes
     flush = getattr(camera, "cancel_all_and_flush", None)  # not in an older picamera2
     if flush is not None:
         flush()
@@ -216,7 +216,7 @@ def unpadded_i420(padded: U8, size_wh: tuple[int, int]) -> U8:
         size_wh: Width and height in pixels, both even.
 
     Returns:
-        The planes, as ``Frame.planes_i420`` has them.
+        The planes, as in ``Frame.planes_i420``.
     """
     width, height = size_wh
     rows, stride = padded.shape

@@ -19,12 +19,12 @@ from ..imaging.frame import U8, Frame, i420_size
 from .jpeg_packet import whole_jpeg
 
 MAX_KEPT_PACKETS, MAX_KEPT_BYTES = 1000, 32_000_000
-"""Most that is kept of one group of pictures while idle; beyond it is decoded, without being shown."""
+"""Limits on what is kept of one group of pictures while idle; at the limit it is decoded, but not shown."""
 IDLE_INTERVAL_S = 0.9
-"""While idle at most one key picture is decoded in this time, in seconds; groups of one second, which
-are common and come with some jitter, are each decoded."""
+"""While idle at most one key frame is decoded in this time, in seconds. It is below 1 s because groups of
+one second are common and come with some jitter: each of their key frames is decoded."""
 TAIL_PACKETS = 8
-"""In a catch-up, pictures nothing refers to are left out, except among this many last ones."""
+"""A catch-up skips pictures that no other picture refers to, except among this many last ones."""
 
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG, libavutil/pixfmt.h
 BT709 = 1  # AVCOL_SPC_BT709
@@ -32,12 +32,12 @@ BT601, LIMITED = 5, 1  # SWS_CS_ITU601, libswscale/swscale.h; AVCOL_RANGE_MPEG
 
 
 class PacketDecoder(Protocol):
-    """Takes the packets of one stream, in the reader's thread, and may make frames of them."""
+    """Takes the packets of one stream, in the reader's thread, and may make frames from them."""
 
     decoded: int
     """Pictures decoded so far."""
     corrupt: int
-    """Packets and pictures left out because they were broken."""
+    """Packets and pictures skipped because they were broken."""
 
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
@@ -45,7 +45,7 @@ class PacketDecoder(Protocol):
 
     @property
     def behind(self) -> int:
-        """Packets that were kept and are to be caught up with as soon as somebody looks."""
+        """Packets that were kept, to be decoded as soon as somebody looks."""
 
     def seconds(self, stamp: int | None) -> float | None:
         """Return a time stamp of the stream in seconds."""
@@ -57,7 +57,7 @@ class PacketDecoder(Protocol):
         """Decode all that was kept; return the newest picture."""
 
     def end(self, demand: Demand) -> Frame | None:
-        """Take the end of a recording; return its last picture, if one was held back."""
+        """Take the end of a recording; return its last picture, if the decoder still has one."""
 
 
 class OpenDecoder(Protocol):
@@ -66,20 +66,19 @@ class OpenDecoder(Protocol):
     def __call__(
         self, stream: VideoStream, *, source: str, captured_s: Callable[[float | None], float]
     ) -> PacketDecoder:
-        """Return it; ``PictureDecoder`` tells the arguments."""
+        """Return the decoder; ``PictureDecoder`` documents the arguments."""
 
 
 class PictureDecoder:
-    """Decodes one stream: motion JPEG never, all else by demand.
+    """Decodes one stream: motion JPEG never, other codecs by demand.
 
-    While idle, the packets since the last key picture are kept. As soon as somebody looks they are
-    decoded in one go, so the newest picture is there in milliseconds instead of at the next key
-    picture.
+    While idle it keeps the packets since the last key frame. As soon as somebody looks it decodes all
+    of them, so the newest picture is available within milliseconds instead of at the next key frame.
 
     Args:
         stream: The stream to decode; used in one thread.
         source: Name of the view the frames belong to.
-        captured_s: Tells from a time stamp in seconds, or None, when its picture was captured.
+        captured_s: Returns when a picture was captured, from its time stamp in seconds or None.
     """
 
     def __init__(
@@ -91,15 +90,15 @@ class PictureDecoder:
         self._time_base = stream.time_base or Fraction(1, 1000)
         self._is_jpeg = self._codec.name == "mjpeg"
         if self._codec.name == "h264" and not self._codec.is_open:
-            self._codec.thread_count = 1  # FFmpeg finds and tells lost slices in a single thread only
+            self._codec.thread_count = 1  # only with one thread FFmpeg finds and reports lost slices
         self._kept: deque[Packet[VideoStream]] = deque()
         self._kept_bytes = 0
-        self._torn = False  # the decoder's state and the kept packets don't follow on each other
+        self._torn = False  # the kept packets don't continue from the decoder's state
         self._idle_from_s = float("-inf")
         self.decoded = 0
         """Pictures decoded so far."""
         self.corrupt = 0
-        """Packets and pictures left out because they were broken."""
+        """Packets and pictures skipped because they were broken."""
 
     @property
     def full_size_wh(self) -> tuple[int, int] | None:
@@ -158,7 +157,7 @@ class PictureDecoder:
         return None if newest is None else self._frame(newest)
 
     def end(self, demand: Demand) -> Frame | None:
-        """Take the end of a recording: return the last picture, which the decoder may hold back."""
+        """Take the end of a recording: return the last picture, which the decoder may still have."""
         if self._is_jpeg or demand is not Demand.ACTIVE:
             return None
         newest = self.catch_up()
@@ -166,7 +165,7 @@ class PictureDecoder:
         return self._frame(frames[-1]) if frames else newest
 
     def key_picture(self, packet: Packet[VideoStream]) -> Frame | None:
-        """Decode one picture on its own; the decoder would hold it back until later ones come."""
+        """Decode one picture on its own; otherwise the decoder would keep it until later ones come."""
         self._codec.flush_buffers()
         frames = self._decode(packet) + self._decode(None)
         self._torn = True
@@ -214,8 +213,8 @@ def to_i420(frame: VideoFrame) -> tuple[U8, bool, bool]:
     """Copy a decoded picture into I420 planes without padding.
 
     Returns:
-        The planes, as ``Frame.planes_i420`` has them, whether they span the full range, and whether
-        they follow ITU-R BT.709. A stream that does not say so is taken for BT.601, as FFmpeg does.
+        The planes, as in ``Frame.planes_i420``, whether they span the full range, and whether they
+        follow ITU-R BT.709. A stream that does not say so counts as BT.601, as in FFmpeg.
     """
     bt709 = frame.colorspace == BT709 and not frame.format.is_rgb
     full_range = frame.format.name.startswith("yuvj") or frame.color_range == FULL_RANGE

@@ -1,4 +1,4 @@
-"""What went wrong with an input, in one line that says the way out."""
+"""What went wrong with an input, in one line that also says what to do."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ _PERMISSION = {
 
 
 def explain(error: av.FFmpegError, *, shown: str, timeout_s: float, is_device: bool) -> SourceError:
-    """Make one line of FFmpeg's error; the address with its password in FFmpeg's text is left out.
+    """Make one line from FFmpeg's error, without the address and its password that FFmpeg's text contains.
 
     Args:
         error: What PyAV raised.
-        shown: The source as it may be shown.
-        timeout_s: How long was waited for data, in seconds.
+        shown: The source, without secrets.
+        timeout_s: How long we waited for data, in seconds.
         is_device: Whether it is a camera on this machine.
     """
     text = next((text for kind, text in _BY_TYPE if isinstance(error, kind)), None)
     text = text or _BY_NUMBER.get(error.errno or 0)
-    if text is None and error.errno == errno.EIO:  # also what FFmpeg makes of a name that isn't known
+    if text is None and error.errno == errno.EIO:  # also FFmpeg's error for an unknown host name
         text = "gone: plug it in again" if is_device else "can't be reached: check the host's name"
     text = text or f"can't be read: {(error.strerror or 'unknown reason').lower()}"
     scheme = shown.partition("://")[0]

@@ -1,4 +1,4 @@
-"""What a motion-JPEG packet says of itself, read from its markers without decoding a pixel."""
+"""What a motion-JPEG packet says about itself, read from its markers without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 
 
 def whole_jpeg(packet: bytes) -> tuple[int, int, bytes]:
-    """Check a packet and make a JPEG file of it that every decoder reads.
+    """Check a packet and make a JPEG file from it that every decoder reads.
 
-    Webcams leave out the standard Huffman tables (and the file formats AVI1 too) and pad the end:
-    the tables are put in and the padding is cut off. A packet that needs neither is returned as is.
+    Webcams (and AVI1 files) omit the standard Huffman tables and pad the end: this adds the tables and
+    removes the padding. A packet that needs neither is returned unchanged.
 
     Returns:
         Width and height in pixels, and the file.
@@ -43,7 +43,7 @@ def whole_jpeg(packet: bytes) -> tuple[int, int, bytes]:
             break
         at += 2 + (packet[at + 2] << 8 | packet[at + 3])
     else:
-        raise ImageError(f"a JPEG packet of {len(packet)} bytes breaks off in its header")
+        raise ImageError(f"a JPEG packet of {len(packet)} bytes ends in its header")
     end = packet.rfind(_EOI, at)
     if size_wh is None or 0 in size_wh or end < 0:
         raise ImageError(f"a JPEG packet of {len(packet)} bytes is cut short")

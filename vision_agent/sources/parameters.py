@@ -11,7 +11,7 @@ MAX_PX = 16384
 
 
 class Parameters:
-    """The parameters of one URI; each may be taken once, what is left over is an error.
+    """The parameters of one URI; an unknown one is an error.
 
     Args:
         text: As in ``size=1280x720&fps=30``.

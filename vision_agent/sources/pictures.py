@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 """Names of files that count as pictures."""
 REFRESH_S = 0.1
-"""A picture is what is seen now for as long as it is shown: its frame is renewed this often."""
-_TURNS = {3: 180, 6: 90, 8: 270}  # EXIF 2.32, tag 0x0112: degrees clockwise, where nothing is mirrored
+"""How often the frame of the shown picture is renewed, so that it always counts as current."""
+_TURNS = {3: 180, 6: 90, 8: 270}  # EXIF 2.32, tag 0x0112: degrees clockwise, for the values without a mirror
 
 
 class PictureSource:
@@ -30,7 +30,7 @@ class PictureSource:
 
     Args:
         path: A picture, or a folder; its pictures are shown in the order of their names.
-        interval_s: How long each picture is shown, in seconds; then it is looked for again.
+        interval_s: How long each picture is shown, in seconds; then the source checks the files again.
         loop: Whether to begin again after the last one.
         name: The view's name.
     """
@@ -41,17 +41,17 @@ class PictureSource:
         self.interval_s = interval_s
         self.loop = loop
         self.unreadable = 0
-        """Pictures of the folder that could not be read and were left out."""
+        """Pictures of the folder that could not be read and were skipped."""
         self._ended = False
         self._last: tuple[tuple[Path, int, int], Frame] | None = None
 
     @property
     def problem(self) -> str | None:
-        """Why there are no frames now, or None if they flow."""
+        """Why no frames arrive now, or None if they arrive."""
         return "the last picture was shown" if self._ended else None
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Yield the picture of now, renewed while it is shown.
+        """Yield the current picture, renewed while it is shown.
 
         Raises:
             SourceError: The picture can't be read, or the folder has none.
@@ -80,7 +80,7 @@ class PictureSource:
         """Nothing is held open."""
 
     def _read(self, path: Path) -> Frame | None:
-        """Read a picture, unless it is the one that was read last and has not changed."""
+        """Read a picture, unless it was the last one read and has not changed."""
         try:
             stat = path.stat()
             key = (path, stat.st_mtime_ns, stat.st_size)
@@ -99,17 +99,17 @@ class PictureSource:
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """Return the picture files of a folder in the order of their names; a file is its only one."""
+    """Return the picture files of a folder in the order of their names; for a file, only that file."""
     if not path.is_dir():
         return [path]
     return sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
 
 
 def read_still(path: Path, source: str) -> Frame:
-    """Read a picture file; a JPEG stays one, whatever else becomes I420. Transparency becomes white.
+    """Read a picture file; a JPEG stays a JPEG, other types become I420. Transparency becomes white.
 
     Raises:
-        SourceError: It is not there, is no picture, or is broken.
+        SourceError: It does not exist, is not a picture, or is broken.
     """
     now_s = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""The thread that reads one input: opens it, keeps its pace, hands the newest frame over."""
+"""The thread that reads one input: it opens it, keeps its pace and delivers the newest frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IDLE_WAKE_S = 0.1
-"""While idle a recording is read, and the loop is told of live pictures, this often, in seconds."""
+"""While idle: how often a recording is read, and how often the loop hears about live pictures, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +42,20 @@ class ReaderStatistics:
     decoded: int
     """Pictures decoded."""
     corrupt: int
-    """Packets and pictures that were broken and left out."""
+    """Packets and pictures that were broken and skipped."""
     dropped: int
     """Frames replaced by a newer one before the loop took them."""
 
 
 class Reader:
-    """Reads an input in a thread of its own, which is needed because FFmpeg blocks.
+    """Reads an input in its own thread, because FFmpeg blocks.
 
     Args:
         source: What to open.
         name: The view's name.
         demand: How much to spend at first.
-        on_news: Called when there is a frame or the end to be taken: in the thread, or by ``set_demand``.
-        decoder: What is made of the packets of a stream, once it is open.
+        on_news: Called when a frame is ready or the input has ended: in the thread, or by ``set_demand``.
+        decoder: Makes the decoder of the stream, once it is open.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class Reader:
         self._changed = threading.Condition()
         self._stopping = False
         self._slot: Frame | None = None
-        self._told_s = float("-inf")  # when the loop was told last
+        self._told_s = float("-inf")  # when ``on_news`` was last called
         self._open_decoder = decoder
         self._decoder: PacketDecoder | None = None
         self._size_wh: tuple[int, int] | None = None
         self._opened = self._demuxed = self._decoded = self._corrupt = self._dropped = 0
         self.finished = False
-        """Whether the thread has let go of everything."""
+        """Whether the thread has released everything."""
         self.error: SourceError | None = None
-        """Why it finished; None if the recording came to its end, or ``stop`` was called."""
+        """Why it finished; None if the recording ended, or ``stop`` was called."""
         self._thread = threading.Thread(target=self._run, name=f"reader of {name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Tell the thread to end; it does so after the packet it is waiting for, or its time-out."""
+        """Ask the thread to end; it ends after the packet it waits for, or at its time-out."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -101,11 +101,11 @@ class Reader:
             self._demand = demand
             waits = self._slot is not None and demand is Demand.ACTIVE
             self._changed.notify()
-        if waits:  # what came since the loop was told last
+        if waits:  # a frame came since ``on_news`` was last called
             self._on_news()
 
     def take(self) -> Frame | None:
-        """Take the newest frame, if there is one."""
+        """Return the newest frame and empty the slot; None if there is none."""
         with self._changed:
             frame, self._slot = self._slot, None
         return frame
@@ -138,11 +138,11 @@ class Reader:
                     break
         except SourceError as error:
             self.error = error
-        except Exception as error:  # nobody waits for a thread: what it did not expect is told too
+        except Exception as error:  # nobody awaits a thread: report unexpected errors, too
             kind, where = type(error).__name__, traceback.format_tb(error.__traceback__)
             # without the error's own text, which may hold a password
-            logger.error("reader broke off: %s\n%s", kind, "".join(where), extra={"source": self._name})
-            self.error = SourceError(f"{self._input.shown}: the reader broke off: {kind}")
+            logger.error("reader failed: %s\n%s", kind, "".join(where), extra={"source": self._name})
+            self.error = SourceError(f"{self._input.shown}: the reader failed: {kind}")
         finally:
             self.finished = True
             self._on_news()
@@ -164,13 +164,13 @@ class Reader:
                 return self._play_recording(container, stream)
             return self._read_live(container, stream)
         except av.FFmpegError as error:
-            raise explained(self._input, error, self._input.read_timeout_s) from None  # it has the password
+            raise explained(self._input, error, self._input.read_timeout_s) from None  # hides the password
         finally:
             self._keep_counts()
 
     def _read_live(self, container: InputContainer, stream: VideoStream) -> bool:
         arrivals, now_s = Arrivals(), time.monotonic
-        # FFmpeg counts the pictures of a multipart answer at 25 per second, whatever their rate is
+        # FFmpeg stamps the pictures of a multipart response at 25 per second, whatever their rate is
         has_stamps = container.format.name != "mpjpeg"
         decoder = self._decoder = self._open_decoder(
             stream,
@@ -201,7 +201,7 @@ class Reader:
                 due_s = pace.due_s(decoder.seconds(stamp), time.monotonic())
                 is_lagging = is_live and pace.late_s > MAX_LAG_S
                 if is_lagging or not self._wait_until(due_s, decoder, pauses=not is_live):
-                    return is_live  # it goes on at its live end, not from where it was
+                    return is_live  # a live playlist goes on at its live end, not from where it was
                 packets += 1
                 self._demuxed += 1
                 self._offer(decoder.feed(packet, self._demand, time.monotonic()))
@@ -219,7 +219,7 @@ class Reader:
     def _wait_until(self, due_s: float, decoder: PacketDecoder, *, pauses: bool) -> bool:
         """Wait for a packet's time; return whether to go on with it.
 
-        While nobody needs the view, it waits if it ``pauses``, and gives up otherwise.
+        At demand OFF it waits if ``pauses`` is true, and returns False otherwise.
         """
         woke_s = time.monotonic()
         while True:

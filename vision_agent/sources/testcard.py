@@ -1,7 +1,7 @@
 """The testcard: a moving scene whose every pixel is a function of time.
 
-It carries a QR code ``VA-<n>`` (n counts the seconds of the clock), a line of large text, a
-clock and a moving square, so that a test knows what must be seen at any moment.
+It shows a QR code ``VA-<n>`` (n counts the seconds of the clock), a line of large text, a clock
+and a moving square, so that a test knows what a picture of any moment must show.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def word_at(now_s: float) -> str:
 
 
 def render(now_s: float, size_wh: tuple[int, int] = (1280, 720)) -> U8:
-    """Draw the card of a moment.
+    """Draw the card for a moment.
 
     Args:
         now_s: Unix time in seconds.
@@ -61,7 +61,7 @@ class TestcardSource:
         ConfigError: The size or the rate can't be used.
     """
 
-    __test__ = False  # not a test, whatever its name looks like to a collector
+    __test__ = False  # not a test, although its name begins with Test
 
     def __init__(
         self, *, size_wh: tuple[int, int] = (1280, 720), fps: float = 30.0, name: str = "testcard"
@@ -80,7 +80,7 @@ class TestcardSource:
         return None
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Yield a frame per interval; a slow reader skips, it never gets an old card."""
+        """Yield one frame per interval; a slow reader misses frames, but never gets an old one."""
         due_s = time.monotonic()
         while True:
             drawn_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""A room's video track as a source, under one view name whatever happens to the track."""
+"""A room's video track as a source, under one view name even when the track changes."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _QUALITY = {
 }
 
 IDLE_INTERVAL_S = 1.0
-"""From one frame to the next at IDLE; between them no stream is open, which is a third of the cost."""
+"""Time between two frames at IDLE, in seconds; no stream is open in between, which saves a third."""
 APART_S = 0.1
-"""From the wish to be rid of a track to the wish to have it again."""
+"""Shortest time from unsubscribing a track to subscribing to it again, in seconds."""
 ASK_AGAIN_S = 2.0
-"""How long a server may take to give a track before it is asked afresh."""
+"""How long a server may take to deliver a track, in seconds; then we unsubscribe and subscribe again."""
 
 
 class TrackSource:
     """Yields the frames of whichever track is published now.
 
-    The view outlives its tracks: a muted, unpublished or switched camera and a participant who
-    comes back are all the same source, which says meanwhile why it shows nothing.
+    The view outlives its tracks: it stays the same source when a camera is muted, unpublished or
+    switched, and when a participant comes back. While no track sends frames, ``problem`` says why.
 
-    Demand OFF unsubscribes. IDLE asks for the lowest simulcast layer and takes one frame of it a second,
-    ACTIVE takes all of the highest; a track without simulcast gives what it has.
+    Demand OFF unsubscribes. IDLE asks for the lowest simulcast layer and takes one frame of it a second.
+    ACTIVE takes every frame of the highest layer. A track without simulcast sends its only layer.
 
     Args:
         name: The view's name, such as ``camera of alice``.
@@ -55,10 +55,10 @@ class TrackSource:
         self._publication: rtc.RemoteTrackPublication | None = None
         self._gone: str | None = "no camera was published yet"
         self._muted = False
-        self._demand: Demand | None = None  # nothing is asked of the server before this is told
-        self._wanted: bool | None = None  # what the server was last asked: subscribed or not
+        self._demand: Demand | None = None  # until it is set, we ask the server for nothing
+        self._wanted: bool | None = None  # our last request to the server: subscribe or not
         self._again: asyncio.TimerHandle | None = None
-        self._left_s = float("-inf")  # when it was last asked to be rid of the track
+        self._left_s = float("-inf")  # when we last unsubscribed
         self._slot: Frame | None = None
         self._arrived = asyncio.Event()
         self._raised = asyncio.Event()
@@ -67,7 +67,7 @@ class TrackSource:
 
     @property
     def problem(self) -> str | None:
-        """Why there are no frames now, or None if they flow."""
+        """Why no frames arrive now, or None if they arrive."""
         return self._gone or ("it is muted" if self._muted else None)
 
     @property
@@ -104,8 +104,8 @@ class TrackSource:
     def _ask(self, publication: rtc.RemoteTrackPublication) -> None:
         """Subscribe or unsubscribe.
 
-        A server forgets the wish for a track that comes on the heels of the wish to be rid of it: so
-        they are kept apart, and a track that does not come is asked for afresh.
+        A server loses a subscription request that follows an unsubscription too closely. So we keep
+        them apart, and ask again for a track that does not arrive.
         """
         self._ask_no_more()
         now_s, loop = time.monotonic(), asyncio.get_running_loop()
@@ -130,11 +130,11 @@ class TrackSource:
             self._again = None
 
     def follows(self, publication: rtc.TrackPublication) -> bool:
-        """Tell whether this is the publication that is followed."""
+        """Return whether the source follows this publication."""
         return self._publication is publication
 
     def published(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Follow this publication from now on; the one before is paid for no longer."""
+        """Follow this publication from now on; unsubscribe from the one before."""
         self._ask_no_more()
         self._stop_pump()
         if self._publication is not None and self._publication.sid != publication.sid:
@@ -144,32 +144,32 @@ class TrackSource:
         self._apply(publication)
 
     def subscribed(self, track: rtc.Track) -> None:
-        """Read this track: the one of the publication that is followed."""
+        """Read this track of the followed publication."""
         self._ask_no_more()
         self._stop_pump()
         if self._publication is None:
             return
-        if self._demand is Demand.OFF:  # it was on its way when it was let go
+        if self._demand is Demand.OFF:  # the track was already on its way when we unsubscribed
             self._ask(self._publication)
             return
         self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
         self._apply(self._publication)  # a layer can be chosen only once subscribed
 
     def unsubscribed(self) -> None:
-        """Stop reading; a track that is wanted all the same is asked for again."""
+        """Stop reading; if the track is still wanted, ask for it again."""
         self._stop_pump()
         if self._publication is not None and self._wanted:
             self._left_s = time.monotonic()
             self._ask(self._publication)
 
     def unpublished(self, reason: str) -> None:
-        """Stop for now; ``reason`` is what the model is told."""
+        """Stop until the next publication; the model reads ``reason``."""
         self._ask_no_more()
         self._stop_pump()
         self._publication, self._gone = None, reason
 
     def set_muted(self, muted: bool) -> None:
-        """Note that the publisher muted or unmuted the track; what was seen before is not now."""
+        """Note that the publisher muted or unmuted the track; frames from before are not current."""
         self._muted = muted
 
     async def frames(self) -> AsyncIterator[Frame]:
@@ -182,7 +182,7 @@ class TrackSource:
                 yield frame
 
     async def aclose(self) -> None:
-        """Stop reading and wait for the stream to close; may be called twice."""
+        """Stop reading and wait for the stream to close; safe to call twice."""
         self.unpublished("the view was closed")
         await asyncio.gather(*self._ending, return_exceptions=True)
 
@@ -194,14 +194,14 @@ class TrackSource:
             pump.add_done_callback(self._ending.discard)
 
     async def _read(self, track: rtc.Track) -> None:
-        # being stopped is also seen here: closing a stream may swallow the cancellation
+        # check here, too, whether this task was stopped: closing a stream may swallow the cancellation
         while await self._read_until_idle(track) and self._pump is asyncio.current_task():
             self._raised.clear()
             if self._demand is Demand.IDLE:  # it may have been raised while the stream was closed
                 await either(self._raised, timeout_s=IDLE_INTERVAL_S)
 
     async def _read_until_idle(self, track: rtc.Track) -> bool:
-        """Read all there is; at IDLE one frame is enough for now. False once the track has ended."""
+        """Read every frame, but at IDLE only one. Return False once the track has ended."""
         stream = rtc.VideoStream(track, capacity=1)
         try:
             async for event in stream:

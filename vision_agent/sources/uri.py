@@ -28,7 +28,7 @@ _FFMPEG_PIXELS = {"mjpeg": "mjpeg", "h264": "h264", "yuyv": "yuyv422", **RAW}
 
 
 def build(uri: str, *, preferred: tuple[str, ...] = FORMATS) -> AnySource:
-    """Make the source of a URI, as ``open_source`` tells it.
+    """Make the source of a URI; ``open_source`` documents the URIs.
 
     Args:
         uri: The URI.
@@ -36,7 +36,7 @@ def build(uri: str, *, preferred: tuple[str, ...] = FORMATS) -> AnySource:
 
     Raises:
         ConfigError: The kind is unknown or a parameter can't be used.
-        SourceError: The file or device is not there.
+        SourceError: The file or device does not exist.
     """
     scheme, separator, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -151,7 +151,7 @@ def _rtsp(uri: str) -> CaptureSource:
     parameters = Parameters(parts.fragment, "rtsp://", ("transport",))
     transport = parameters.choice("transport", "tcp", "udp")
     query = parts.query
-    if not parts.fragment:  # with a fragment the query is the camera's own, whatever it says
+    if not parts.fragment:  # with a fragment the whole query belongs to the camera
         pairs = parse_qsl(query, keep_blank_values=True)
         ours = urlencode([pair for pair in pairs if pair[0] == "transport"])
         if ours:
@@ -166,7 +166,7 @@ def _rtsp(uri: str) -> CaptureSource:
             "rtsp_transport": transport or "tcp",
             "allowed_media_types": "video",
             "analyzeduration": "1000000",  # microseconds
-            "fpsprobesize": "0",  # the frame rate is of no use: not to wait for it
+            "fpsprobesize": "0",  # we don't need the frame rate: don't wait for it
         },
     )
     return CaptureSource(source, name=f"camera at {parts.hostname}")
@@ -192,8 +192,8 @@ def _network_parts(uri: str):  # type: ignore[no-untyped-def]  # urllib's own re
     try:
         parts = urlsplit(uri)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"source {without_secrets(uri)!r}: the host or port can't be read") from error
+    except ValueError:  # the text of this error may contain the password
+        raise ConfigError(f"source {without_secrets(uri)!r}: the host or port can't be read") from None
     if not host:
         raise ConfigError(f"source {without_secrets(uri)!r}: no host; write {parts.scheme}://host/path")
     if "@" in parts.fragment or ("@" in parts.query and not parts.path):
@@ -213,7 +213,7 @@ def _file_uri(rest: str) -> CaptureSource | PictureSource:
 
 
 def _is_device(text: str) -> bool:
-    """Tell whether it is a device's path, as those in ``/dev/v4l/by-id``, which are there or will be."""
+    """Return whether it is a device's path, such as those in ``/dev/v4l/by-id``; it need not exist yet."""
     path = _query(text)[0]
     if path.startswith(("/dev/video", "/dev/v4l/")):
         return True
@@ -224,7 +224,7 @@ def _is_device(text: str) -> bool:
 
 
 def _path(text: str) -> CaptureSource | PictureSource:
-    """Make the source of a path; one with a question mark in its name is found too."""
+    """Make the source of a path, also of one with a question mark in its name."""
     if not text:
         raise ConfigError(f"source '': empty; use {KINDS}")
     if Path(text).expanduser().exists():

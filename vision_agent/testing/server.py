@@ -13,13 +13,15 @@ from types import TracebackType
 
 from livekit import api
 
-from ..config import ServerKeys
+from ..config import ENVIRONMENT, ServerKeys
 from ..errors import ConfigError, ServerError
 from ..waiting import within
 
 CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
 """Where ``make`` builds it, from the project's root."""
 
+CONFIG_VARIABLE = "LIVEKIT_CONFIG"
+"""Environment variable that livekit-server reads its configuration from."""
 
 TRIES = 3
 """How often a start is tried, each time on other ports."""
@@ -74,8 +76,8 @@ class LocalServer:
         }
         self._process = await asyncio.create_subprocess_exec(
             str(binary),
-            "--config-body",
-            json.dumps(config),  # JSON is YAML
+            # not on the command line, which every user of this machine can read; JSON is YAML
+            env={**ENVIRONMENT, CONFIG_VARIABLE: json.dumps(config)},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: the server goes last

@@ -1,1 +1,1 @@
-"""From sightings to a request: what was seen, which request gets which, and the lines a model reads."""
+"""From sightings to a request: which request gets which sightings, and the lines that a model reads."""

@@ -20,20 +20,20 @@ from .history import insert_before_instructions, is_underway, last_said, questio
 from .rendering import numbers_of, render, request_id_of
 
 EARLY_MAX_S = 10.0
-"""How long before the end of its turn a preemptive request may have been made, in seconds."""
+"""Greatest time between a preemptive request and the end of its turn, in seconds."""
 FOLLOW_UP_S = 2.0
-"""A request that follows a tool call keeps the pictures of its question for so long, in seconds; after a
-slower tool it carries the view of its own moment, too."""
+"""How long a request after a tool call only has the pictures of its question, in seconds; after a slower
+tool it also has the view of its own moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """What was seen for a request that nobody's new words began."""
+    """The view for a request that does not answer new words of a user."""
 
     anchor: str
     """Id of the item that the request follows."""
     message: llm.ChatMessage
-    """Holds the sightings; it is in requests only, not in the history."""
+    """Holds the sightings; it is only in requests, not in the history."""
     shows_something: bool
     """Whether there is a picture."""
 
@@ -43,14 +43,14 @@ class TurnBinder:
 
     | request | its sightings |
     |---|---|
-    | a typed question | looked at when the request is made |
-    | a spoken question | looked at when the user has stopped speaking |
-    | a preemptive request | looked at then; the final question has the same ones, while they are fresh |
-    | the final one, after the preemptive was thrown away | looked at again, unless still fresh |
-    | one that follows a tool call | those of its question; after a slow tool those of now, too |
-    | one that the agent begins by itself | looked at when it is made; not kept in the history |
+    | a typed question | of the moment when the request is made |
+    | a spoken question | of the moment when the user stops speaking |
+    | a preemptive request | of its moment; the final question gets the same ones, while they are fresh |
+    | the final one, if the preemptive reply is discarded | new ones, unless the first are still fresh |
+    | one after a tool call | those of its question; after a slow tool also new ones |
+    | one that the agent starts by itself | of the moment when it is made; not kept in the history |
 
-    What was sent or added since the last question was answered goes out with the next one.
+    Pictures that were sent or added since the last answered question go out with the next one.
 
     Args:
         vision: Looks at the views.
@@ -60,13 +60,13 @@ class TurnBinder:
         self._vision = vision
         self._ledger = vision.ledger
         self._lock = asyncio.Lock()
-        self._early: tuple[llm.ChatMessage, float] | None = None  # of a preemptive request, and when
-        self._shared: llm.ChatMessage | None = None  # it has the sightings of a preemptive request
+        self._early: tuple[llm.ChatMessage, float] | None = None  # question of a preemptive request, and when
+        self._shared: llm.ChatMessage | None = None  # it got the sightings of a preemptive request
         self._again: _Again | None = None
-        self._own_turn = 0  # of the last request that the agent began by itself
+        self._own_turn = 0  # of the last request that the agent started by itself
 
     async def completed(self, message: llm.ChatMessage, items: Sequence[Any], *, asked_by: str = "") -> None:
-        """Bind a spoken question: to what a preemptive request has shown already, or to the view of now.
+        """Bind a spoken question to the pictures of its preemptive request, or else to the current view.
 
         Args:
             message: What the user said.
@@ -75,14 +75,14 @@ class TurnBinder:
         """
         early, self._early = self._early, None
         if early is not None and time.monotonic() - early[1] < EARLY_MAX_S:
-            async with self._lock:  # its picture may still be on the way
+            async with self._lock:  # the preemptive request may still be waiting for its picture
                 if words(early[0]) == words(message):
                     messages.share(early[0], message)
                     self._shared = message
         await self._bind(message, items, asked_by)
 
     def added(self, message: llm.ChatMessage) -> None:
-        """Note a message that is in the history now: typed, so no end of a turn follows."""
+        """Note a message that is in the history now: it was typed, so no end of a turn follows."""
         if self._early is not None and self._early[0].id == message.id:
             self._early = None
 
@@ -91,14 +91,14 @@ class TurnBinder:
     ) -> llm.ChatContext:
         """Return a request as the model gets it, with the view of its moment.
 
-        Pictures that have no place in it any more are taken out of the messages of ``chat_ctx``. A
-        context that this method has returned, or one made of it, is returned as it is.
+        Removes pictures from the messages of ``chat_ctx`` that no longer fit into a request. A context
+        that this method has returned, or a copy of one, is returned unchanged.
 
         Args:
             chat_ctx: The request.
-            said: Ids of what is in the history. A message of the assistant that is not among them is no
-                answer, but a note somebody has added to this request, such as what was looked up for it.
-            asked_by: Identity of the person who asks, where the message does not tell.
+            said: Ids of the messages in the history. An assistant message that is not among them is not an
+                answer but a note that somebody added to this request, such as the result of a retrieval.
+            asked_by: Identity of the person who asks, if the message does not name them.
         """
         if self.is_request(chat_ctx):
             return chat_ctx
@@ -111,7 +111,7 @@ class TurnBinder:
         return self._rendered(items, question, again, turn, asked_by)
 
     def is_request(self, chat_ctx: llm.ChatContext) -> bool:
-        """Tell whether a context was made by ``request``."""
+        """Return whether ``request`` made this context."""
         found = request_id_of(chat_ctx.items)
         return bool(found) and self._ledger.request(found) is not None
 
@@ -123,7 +123,7 @@ class TurnBinder:
             items: The chat context.
 
         Raises:
-            ImageError: As many pictures as may wait do so already.
+            ImageError: The greatest number of pictures is waiting already.
         """
         count = len(waiting(items))
         if count >= most_waiting(self._vision.options.max_images):
@@ -144,7 +144,7 @@ class TurnBinder:
     async def _look_for(
         self, question: llm.ChatMessage | None, items: Sequence[Any], said: Collection[str], asked_by: str
     ) -> int:
-        """Bind the question, or look for a request that nobody's new words began; return the turn."""
+        """Bind the question, or look for a request without new words of a user; return the turn's number."""
         anchor = question.id if question is not None else last_said(items, said)
         underway = is_underway(items, anchor)
         if self._again is not None and (self._again.anchor != anchor or not underway):
@@ -156,7 +156,7 @@ class TurnBinder:
                 self._again = await self._look_again(items, anchor, self._own_turn, asked_by)
             return self._own_turn
         if question is self._shared and not underway:
-            self._shared = None  # the preemptive reply was thrown away: its pictures may be old by now
+            self._shared = None  # the preemptive reply was discarded: its pictures may be too old now
             if self._is_old([question], self._vision.options.max_age_s):
                 messages.unbind(question)
         elif messages.is_bound(question) and (underway or self._is_repeated(question, said)):
@@ -164,7 +164,7 @@ class TurnBinder:
             limit_s = FOLLOW_UP_S if underway else self._vision.options.max_age_s
             if self._is_old(shown, limit_s):
                 again = await self._look_again(items, anchor, messages.turn_of(question), asked_by)
-                if again.shows_something or not underway:  # why there is nothing to see is told once
+                if again.shows_something or not underway:  # the model reads only once why it sees nothing
                     self._again = again
         if not messages.is_bound(question):
             self._early = question, time.monotonic()
@@ -194,18 +194,18 @@ class TurnBinder:
         return [self._ledger.note(each) for each in seen]
 
     def _next_turn(self, items: Sequence[Any]) -> int:
-        """Return the number of a new turn: one more than that of any turn that was kept."""
+        """Return the number of a new turn: one more than the highest number in the history."""
         turns = [messages.turn_of(item) for item in items if isinstance(item, llm.ChatMessage)]
         return 1 + max([self._own_turn, *turns])
 
     def _is_old(self, shown: Sequence[llm.ChatMessage], limit_s: float) -> bool:
-        """Tell whether the newest of these messages' views is older than this; without a picture it is."""
+        """Return whether the newest picture of these messages is older than this; True without a picture."""
         seen = [each for message in shown for each in messages.sightings_of(message, self._ledger)]
         times = [each.captured_s for each in seen if each.captured_s is not None]
         return not times or time.monotonic() - max(times) > limit_s
 
     def _is_repeated(self, question: llm.ChatMessage, said: Collection[str]) -> bool:
-        """Tell whether a question of the history, asked before and not answered, is in a request again."""
+        """Return whether an earlier request asked this question of the history, and it was not answered."""
         return question.id in said and any(each.answers == question.id for each in self._ledger.requests)
 
     def _rendered(
@@ -233,7 +233,7 @@ class TurnBinder:
             ]
             reasons += [each.id for each in seen.values() if is_current and each.problem is not None]
         goes_out = kept(candidates, max_images=self._vision.options.max_images)
-        for message in ours:  # the bytes of what no later request will hold go; its line stays
+        for message in ours:  # drop the bytes of pictures that no later request will hold; their lines stay
             is_given = messages.about(message).get("kind") == "given"
             self._take_out(message, {each.id for each in candidates if not is_given} - goes_out)
         if question is not None:
@@ -259,7 +259,7 @@ class TurnBinder:
         return rendered
 
     def _restore(self, message: llm.ChatMessage, seen: Iterable[Sighting], *, wanted: bool) -> None:
-        """Put back a picture that livekit-agents left out when it copied the final words over a message."""
+        """Put back a picture that livekit-agents lost when it replaced a message by the final transcript."""
         there = {part.id for part in message.content if isinstance(part, llm.ImageContent)}
         if wanted and not there and not messages.about(message).get("reduced"):
             message.content.extend(

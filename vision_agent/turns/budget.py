@@ -10,7 +10,7 @@ from ..record.sighting import Purpose
 MAX_WAITING = 8
 """Most pictures that may wait for the next question."""
 _FIRST: dict[Purpose, int] = {"tool": 0, "upload": 1, "turn": 2, "realtime": 2, "initial": 3}
-"""Where only one picture fits: which goes first."""
+"""Which picture goes first if only one fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +22,14 @@ class Candidate:
     purpose: Purpose
     """What it is for."""
     is_current: bool
-    """Whether it belongs to the turn that is answered."""
+    """Whether it belongs to the current turn."""
 
 
 def kept(candidates: Sequence[Candidate], *, max_images: int) -> set[str]:
     """Return the ids of the pictures that go out.
 
-    The turn's own pictures all go out, and so does what was given at the start. What is left of
-    ``max_images`` is for the newest of earlier turns. At 1 there is one picture in all.
+    All pictures of the turn go out, and all that were given at the start. The rest of ``max_images`` is
+    for the newest pictures of earlier turns. At 1 a request has one picture in total.
 
     Args:
         candidates: The pictures of the context, the oldest first.
@@ -49,7 +49,7 @@ def kept(candidates: Sequence[Candidate], *, max_images: int) -> set[str]:
 
 
 def room_for_views(waiting: int, *, max_images: int) -> int | None:
-    """Return how many views a question's request has room for, or None for as many as the policy chooses.
+    """Return how many views fit into a question's request, or None for as many as the policy chooses.
 
     Args:
         waiting: Pictures that were sent for the question.

@@ -1,4 +1,4 @@
-"""What a chat context says of its turns: what is asked, whether the answer has begun, what waits for it."""
+"""What a chat context says about its turns: the question, whether its answer has begun, what is waiting."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from . import messages
 def question_of(items: Sequence[Any], *, said: Collection[str] = ()) -> llm.ChatMessage | None:
     """Return the user message that a request answers, or None if it answers none.
 
-    A picture that was sent, given or added by a tool is no question: one that arrives behind the
-    question, before it is answered, must not take its place.
+    A picture that was sent, given or added by a tool is not a question: if it arrives after the
+    question and before the answer, it must not replace the question.
 
     Args:
         items: The request.
-        said: Ids of what was really said; other messages of the assistant are notes, not answers.
+        said: Ids of the messages in the history; other assistant messages are notes, not answers.
     """
-    called = False  # a tool, behind this item: what the assistant said before a call is no answer yet
+    called = False  # a tool call follows this item: what the assistant said before it is not the answer yet
     for index in range(len(items) - 1, -1, -1):
         item = items[index]
         if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):
@@ -38,7 +38,7 @@ def question_of(items: Sequence[Any], *, said: Collection[str] = ()) -> llm.Chat
 
 
 def _is_of_a_tool(items: Sequence[Any], index: int) -> bool:
-    """Tell whether a user message is a picture that a tool of somebody has added by itself."""
+    """Return whether a user message is a picture that somebody's own tool has added to the context."""
     message = items[index]
     has_picture = any(isinstance(part, llm.ImageContent) for part in message.content)
     if messages.is_bound(message) or not has_picture:
@@ -52,7 +52,7 @@ def _is_of_a_tool(items: Sequence[Any], index: int) -> bool:
 
 
 def is_underway(items: Sequence[Any], anchor: str) -> bool:
-    """Tell whether the answer has begun: a tool was called since."""
+    """Return whether the answer has begun: a tool call follows the item ``anchor``."""
     for item in reversed(items):
         if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):
             return True
@@ -62,13 +62,13 @@ def is_underway(items: Sequence[Any], anchor: str) -> bool:
 
 
 def last_said(items: Sequence[Any], said: Collection[str]) -> str:
-    """Return the id of the last message of a person or of the assistant, or an empty string."""
+    """Return the id of the last message from a person or the assistant, or an empty string."""
     spoken = [i for i in items if isinstance(i, llm.ChatMessage) and i.role in ("user", "assistant")]
     return next((item.id for item in reversed(spoken) if item.role == "user" or item.id in said), "")
 
 
 def waiting(items: Sequence[Any], *, turn: int = 0) -> list[llm.ChatMessage]:
-    """Return the messages with pictures that no question has had yet, or that this turn has."""
+    """Return the messages with pictures that belong to no turn yet, or to this turn."""
     return [
         item
         for item in items
@@ -79,7 +79,7 @@ def waiting(items: Sequence[Any], *, turn: int = 0) -> list[llm.ChatMessage]:
 
 
 def insert_before_instructions(items: list[Any], message: llm.ChatMessage) -> None:
-    """Insert a message at the end, but before instructions that are there for this request only."""
+    """Insert a message at the end, but before instructions for this request only."""
     at = len(items)
     while (
         at > 0

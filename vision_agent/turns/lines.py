@@ -1,4 +1,4 @@
-"""Every line that a model reads about a picture: written here, from a sighting, and never parsed back."""
+"""Every line that a model reads about a picture: made here from a sighting, and never parsed."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ..record.sighting import Sighting
 MAX_NAME_CHARS = 60
 """Most characters of a name or a caption that a model reads."""
 NO_CAMERA = "[no picture: there is no camera]"
-"""What a model reads where there is no view at all."""
+"""What a model reads if there is no view at all."""
 _JOINERS = "\u200c\u200d"
 """Zero-width non-joiner and joiner: Persian words and many emoji need them."""
 
 _REPLACED = {"[": "(", "]": ")", '"': "'", "\u201c": "'", "\u201d": "'"}
-"""What could end a quoted name or begin a line of ours."""
+"""Characters that could end a quoted name or start a line of ours."""
 
 
 def picture_line(sighting: Sighting, *, number: int = 1, count: int = 1, asked: str = "this question") -> str:
     """Return the line beside a picture.
 
-    It tells which of the message's pictures it is, since some providers put all pictures before all text.
+    It gives the number of the picture, because some providers put all pictures before all text.
 
     Args:
         sighting: What was seen.
         number: Place of the picture among those of its message, counted from 1.
         count: How many pictures the message has.
-        asked: What the age counts to, such as ``this question``.
+        asked: The end point of the age, such as ``this question``.
     """
     which = "picture" if count == 1 else f"picture {number} of {count}"
     return f"[{which}: {_about(sighting, asked)}]"
@@ -48,25 +48,25 @@ def dropped_line(sighting: Sighting) -> str:
 
 
 def unnamed_line(number: int, count: int) -> str:
-    """Return the line beside a picture that is not ours, in a message that has ours, too."""
+    """Return the line beside a foreign picture, in a message that also has pictures of ours."""
     return f"[picture {number} of {count}]"
 
 
 def back_line(view: str) -> str:
-    """Return the line that tells a realtime model that a view shows what is there now, again."""
+    """Return the line for a realtime model that a view shows what is there now again."""
     return f"[{quoted(view)} shows what is there now, again]"
 
 
 def quoted(text: str) -> str:
-    """Return a name as a model reads it: one short line in quotation marks, which it can't leave."""
+    """Return a name as a model reads it: one short line in quotation marks that it can't close."""
     return f'"{clean(text)}"'
 
 
 def clean(text: str, *, most: int = MAX_NAME_CHARS) -> str:
-    """Make one short line of what somebody else wrote; other languages and emoji stay as they are.
+    """Make one short line from foreign text; other languages and emoji stay unchanged.
 
-    Line breaks and odd spaces become a space. Control and direction characters go. Square brackets
-    become round ones and quotation marks single ones, so that it can't pass for a line of ours.
+    Line breaks and unusual spaces become a space. Control and direction characters are removed. Square
+    brackets become round ones and quotation marks single ones, so that it can't look like a line of ours.
     """
     harmless = "".join(_harmless(char) for char in text[: 20 * most])
     line = " ".join(part for part in harmless.split(" ") if part)
@@ -74,7 +74,7 @@ def clean(text: str, *, most: int = MAX_NAME_CHARS) -> str:
         return line
     end = most - 1
     while end > 0 and (line[end] in _JOINERS or unicodedata.combining(line[end]) or _joins(line, end)):
-        end -= 1  # a sign is not cut in two
+        end -= 1  # don't cut a character in two
     return line[:end].rstrip(f" {_JOINERS}") + "…"
 
 
@@ -115,5 +115,5 @@ def _harmless(char: str) -> str:
 
 
 def _joins(line: str, at: int) -> bool:
-    """Tell whether the character before this place is a joiner, or this one a variation selector."""
+    """Return whether the character before this position is a joiner, or this one a variation selector."""
     return line[at - 1] in _JOINERS or "\ufe00" <= line[at] <= "\ufe0f"

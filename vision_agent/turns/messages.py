@@ -1,7 +1,7 @@
-"""Sightings in chat messages: the pictures are the message's content, what is known of them its ``extra``.
+"""Sightings in chat messages: pictures go into the message's content, their records into its ``extra``.
 
-The spoken text is left as the user said it: livekit-agents compares it to decide whether a preemptive
-reply can be used. A picture is a data URL: a ``VideoFrame`` would keep the raw frame alive.
+The spoken text stays as the user said it: livekit-agents compares it to decide whether it can use a
+preemptive reply. A picture is a data URL: a ``VideoFrame`` would keep the raw frame alive.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from ..record.ledger import Ledger
 from ..record.sighting import Sighting
 
 EXTRA_KEY = "vision_agent"
-"""Where ``ChatMessage.extra`` keeps what is known of a message's pictures."""
+"""Key in ``ChatMessage.extra`` for the records of a message's pictures."""
 Kind = Literal["question", "sent", "given", "tool"]
-"""What a bound message is: what a user said, or pictures that came without a question."""
+"""What a bound message is: a user's words, or pictures that came without a question."""
 
 
 def about(message: llm.ChatMessage) -> dict[str, Any]:
-    """Return what is known of a message's pictures; empty if nothing is."""
+    """Return the records of a message's pictures; empty if there are none."""
     found = message.extra.get(EXTRA_KEY)
     return found if isinstance(found, dict) else {}
 
 
 def is_bound(message: llm.ChatMessage) -> bool:
-    """Tell whether the message already has its sightings."""
+    """Return whether the message already has its sightings."""
     return "sightings" in about(message)
 
 
 def is_question(message: llm.ChatMessage) -> bool:
-    """Tell whether a user message is what a person said, not pictures that came without a question."""
+    """Return whether a user message holds a person's words, not pictures that came without a question."""
     return message.role == "user" and about(message).get("kind", "question") == "question"
 
 
@@ -47,7 +47,7 @@ def asked_by(message: llm.ChatMessage) -> str:
 
 
 def turn_of(message: llm.ChatMessage) -> int:
-    """Return the number of the turn a message belongs to; 0: none yet."""
+    """Return the number of the turn a message belongs to; 0 if it has none yet."""
     return int(about(message).get("turn", 0))
 
 
@@ -55,8 +55,8 @@ def bind(message: llm.ChatMessage, sightings: Iterable[Sighting], *, turn: int, 
     """Attach sightings to a user message, in place, once.
 
     Args:
-        message: The user's message; its text is left alone.
-        sightings: What is in view now; none at all means that there is no camera.
+        message: The user's message; its text does not change.
+        sightings: What is in view now; an empty iterable means that there is no camera.
         turn: Number of the turn.
         detail: ``inference_detail`` of the pictures: low, high or auto.
     """
@@ -69,7 +69,7 @@ def bind(message: llm.ChatMessage, sightings: Iterable[Sighting], *, turn: int, 
 
 
 def unbind(message: llm.ChatMessage) -> None:
-    """Take the sightings off a message again, in place, so that it can be bound to those of now."""
+    """Remove the sightings from a message, in place, so that it can be bound to new ones."""
     known = {key: value for key, value in about(message).items() if key == "asked_by"}
     ours = {each["id"] for each in about(message)["sightings"]}
     message.content = [
@@ -81,7 +81,7 @@ def unbind(message: llm.ChatMessage) -> None:
 
 
 def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
-    """Give a message the very sightings another one has: the same turn, heard twice."""
+    """Give a message the same sightings as another one: both are the same turn."""
     if is_bound(message) or not is_bound(bound):
         return
     ours = {each["id"] for each in about(bound)["sightings"]}
@@ -98,8 +98,8 @@ def carrier(
 
     Args:
         sightings: What it holds.
-        kind: ``sent`` by a person, ``given`` at the start, or added by a ``tool``; ``question`` for what
-            the agent sees when it speaks by itself.
+        kind: ``sent`` by a person, ``given`` at the start, or added by a ``tool``; ``question`` for the
+            view when the agent speaks by itself.
         detail: ``inference_detail`` of the pictures: low, high or auto.
         turn: Number of the turn, 0 if it waits for the next question.
     """
@@ -127,10 +127,10 @@ def _type_at(address: str) -> str | None:
 
 
 def sightings_of(message: llm.ChatMessage, ledger: Ledger) -> list[Sighting]:
-    """Return a bound message's sightings, from the ledger or, where it does not know them, the message.
+    """Return a bound message's sightings from the ledger or, if it does not know them, from the message.
 
-    A message may come from another agent's ledger, from ``initial_context`` or from a saved history:
-    what it holds is noted here.
+    A message may come from another agent, from ``initial_context`` or from a saved history: the ledger
+    then notes its sightings.
     """
     pictures = {part.id: part for part in message.content if isinstance(part, llm.ImageContent)}
     found = []

@@ -1,4 +1,4 @@
-"""A chat context as a provider gets it: each picture behind its line, one message a turn."""
+"""A chat context as a provider gets it: each picture after its line, one message per turn."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def render(
 ) -> llm.ChatContext:
     """Return the context as the model gets it; the input is untouched.
 
-    User messages that follow each other become one where pictures of ours are in them: many models
-    insist that user and assistant alternate.
+    Consecutive user messages become one message if they contain pictures of ours: many models require
+    that user and assistant alternate.
 
     Args:
         items: The chat context's items.
         ledger: Where the sightings are.
         kept: Ids of the sightings whose pictures are in the request.
-        current: Ids of the sightings of the turn that is answered.
-        request_id: Written into ``extra``, so that a request is known when it is seen again.
+        current: Ids of the sightings of the current turn.
+        request_id: Written into ``extra``, so that we recognise the request when we see it again.
     """
     rendered: list[Any] = []
     run: list[llm.ChatMessage] = []
@@ -49,7 +49,7 @@ def render(
 
 
 def request_id_of(items: Iterable[Any]) -> str:
-    """Return the id of the request that a context was rendered for, or an empty string."""
+    """Return the id of the request for which a context was rendered, or an empty string."""
     for item in items:
         if isinstance(item, llm.ChatMessage) and (found := about(item).get("request")):
             return str(found)
@@ -72,7 +72,7 @@ def _merged(
     current: Collection[str],
     request_id: str,
 ) -> llm.ChatMessage:
-    parts = _Parts(kept=kept, current=current, count=_pictures_in(run, kept))
+    parts = _Parts(kept=kept, count=_pictures_in(run, kept))
     sightings: list[dict[str, Any]] = []
     said: list[str] = []
     for message in run:
@@ -103,12 +103,12 @@ def _pictures_in(run: Sequence[llm.ChatMessage], kept: Collection[str]) -> int:
 
 
 class _Parts:
-    """The content of one rendered message: what was said, and the pictures, each behind its line."""
+    """The content of one rendered message: the words, and the pictures, each after its line."""
 
-    def __init__(self, *, kept: Collection[str], current: Collection[str], count: int) -> None:
+    def __init__(self, *, kept: Collection[str], count: int) -> None:
         self.content: list[llm.ChatContent] = []
         self.shown: list[str] = []
-        self._kept, self._current, self._count = kept, current, count
+        self._kept, self._count = kept, count
 
     def add(self, message: llm.ChatMessage, sightings: Sequence[Sighting]) -> None:
         by_id = {each.id: each for each in sightings}
@@ -131,10 +131,9 @@ class _Parts:
 
     def _line(self, message: llm.ChatMessage, sighting: Sighting) -> str:
         asks = any(isinstance(part, str) for part in message.content)
-        this = "this" if sighting.id in self._current else "that"
         return lines.picture_line(
             sighting,
             number=len(self.shown),
             count=self._count,
-            asked=f"{this} {'question' if asks else 'request'}",
+            asked="this question" if asks else "this request",  # it never changes: providers cache it
         )

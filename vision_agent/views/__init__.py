@@ -1,1 +1,1 @@
-"""From a source to a sighting: the newest good frame, which views count, and how its picture is made."""
+"""From a source to a sighting: the newest good frame, the choice of views, and making the picture."""

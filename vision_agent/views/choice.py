@@ -1,4 +1,4 @@
-"""Which views a turn looks at. Pure: what is known of each view is an argument."""
+"""Which views a turn looks at. Pure: the state of each view is an argument."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import check_range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewState:
-    """What is known of a view before anybody looks."""
+    """What is known about a view before anybody looks."""
 
     name: str
     """The view's name."""
@@ -25,7 +25,7 @@ class ViewPolicy(Protocol):
     """Chooses the views of a turn."""
 
     def choose(self, views: Sequence[ViewState], *, asked_by: str) -> Sequence[str]:
-        """Return the names of the views to look at, the most wanted first.
+        """Return the names of the views to look at, the most important first.
 
         Args:
             views: All views, in the order in which they came.
@@ -51,7 +51,7 @@ class AllViews:
         check_range("limit", self.limit, 1, 100, "views")
 
     def choose(self, views: Sequence[ViewState], *, asked_by: str) -> Sequence[str]:
-        """Choose; a view that shows nothing costs nothing and does not count."""
+        """Choose; a view that shows nothing costs nothing and does not count towards the limit."""
         showing = [view for view in views if view.problem is None]
         showing.sort(key=lambda view: not asked_by or view.owner != asked_by)  # stable
         silent = [view.name for view in views if view.problem is not None]

@@ -1,4 +1,4 @@
-"""What happened to a view's frames."""
+"""Counts of a view's frames."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class WatcherCounts:
     dropped: int = 0
     """Frames replaced by a newer one before anybody looked."""
     bad: int = 0
-    """Frames that could not be made into a picture and were put aside."""
+    """Frames that could not be made into a picture and were skipped."""
     failures: int = 0
-    """Times the source broke off and was tried again."""
+    """Times the source failed and was tried again."""

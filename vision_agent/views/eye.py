@@ -1,4 +1,4 @@
-"""One view as a turn sees it: the newest good frame of a watcher, made into a sighting."""
+"""One view of a turn: makes a sighting from the newest good frame of a watcher."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..options import VisionOptions
 from ..record.sighting import Choice, Purpose, Sighting
 from ..sources import FrameSource
 from ..waiting import ended
+from .filters import FilterFailed
 from .lens import Lens
 from .level import DemandLevel
 from .watcher import Watcher
@@ -22,14 +23,14 @@ from .watcher import Watcher
 logger = logging.getLogger(__name__)
 
 RESTS = 1
-"""Pictures made ahead of time take one part of the encoding thread's time, and leave so many free."""
+"""After a picture made ahead of time the encoding thread rests this many times as long as it worked."""
 
 
 class Eye:
-    """Watches one source and makes pictures of it, ahead of time while a question is coming.
+    """Watches one source and makes pictures of it; while a question is coming, ahead of time.
 
     Args:
-        source: What to watch; closed together with the eye.
+        source: What to watch; the eye closes it.
         options: How pictures are chosen.
         lens: What makes the pictures.
         executor: Where frames are encoded.
@@ -54,22 +55,23 @@ class Eye:
         """Pictures encoded since the start."""
         self._options = options
         self._executor = executor
-        self._keep_s = options.max_age_s / 2  # oldest that a picture made ahead of time may be
+        self._keep_s = options.max_age_s / 2  # greatest age of a picture made ahead of time
         self._holds = 0
         self._ready: tuple[Frame, EncodedImage] | None = None
+        self._broken = ""  # why the last frame could not be made into a picture
         self._preparing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start watching."""
         self.watcher.start()
 
     async def aclose(self) -> None:
-        """Stop, and close the source; may be called twice."""
+        """Stop, and close the source; safe to call twice."""
         await ended(self._preparing)
         await self.watcher.aclose()
 
     def hold(self) -> None:
-        """Say that a question is coming: full size from now on, a fresh picture always ready."""
+        """Note that a question is coming: full size from now on, and always a fresh picture ready."""
         self._holds += 1
         self.watcher.hold()
         if self._preparing is None or self._preparing.done():
@@ -77,7 +79,7 @@ class Eye:
             self._preparing.add_done_callback(self._prepared)
 
     def release(self) -> None:
-        """Take back one ``hold``; the grace time begins."""
+        """Undo one ``hold``; the grace time begins."""
         self._holds = max(0, self._holds - 1)
         self.watcher.release()
 
@@ -85,7 +87,7 @@ class Eye:
         """Wait for the first frame, whatever the view costs at rest.
 
         Raises:
-            SourceError: The source failed, or gave none in time.
+            SourceError: The source failed, or gave no frame in time.
         """
         self.watcher.hold()
         try:
@@ -98,7 +100,7 @@ class Eye:
 
         Args:
             purpose: What the picture is for.
-            crop: The part wanted, in shares of the upright picture; None: all of it.
+            crop: The part to show, in shares of the upright picture; None: all of it.
 
         Raises:
             ImageError: The crop is empty or outside the picture.
@@ -116,7 +118,7 @@ class Eye:
 
         Args:
             problem: Why there is none, in a few words.
-            purpose: What it would have been for.
+            purpose: What the picture was wanted for.
         """
         return Sighting(
             view=self.source.name, owner=self.owner, purpose=purpose, problem=problem, chosen="none"
@@ -142,7 +144,7 @@ class Eye:
             if image is not None:
                 return self._sighting(frame, image, purpose, "newest" if frame is at_hand else "awaited")
             if time.monotonic() >= deadline_s:
-                return self.nothing("its pictures are broken", purpose=purpose)
+                return self.nothing(self._broken, purpose=purpose)
 
     def _is_good(self, frame: Frame) -> bool:
         return self.source.problem is None and time.monotonic() - frame.captured_s <= self._keep_s
@@ -176,7 +178,7 @@ class Eye:
                     )
                     image = await self._picture(frame, None) if enough else None
                     self._ready = None if image is None else (frame, image)
-                    # with many views or a slow machine, no more than a part of the executor's time
+                    # with many views or on a slow machine, use only a part of the executor's time
                     await asyncio.sleep((time.monotonic() - begun_s) * RESTS)
                 if self.watcher.latest is frame:
                     await self.watcher.arrival(within_s=self._keep_s + 0.001)
@@ -184,17 +186,18 @@ class Eye:
             self._ready = None
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
-        """Log what ended the preparing; a look then makes its own picture, and the next hold begins anew."""
+        """Log an error that ended the task; a look then makes its own picture, the next hold starts anew."""
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("preparing failed", extra={"source": self.source.name}, exc_info=error)
 
     async def _picture(self, frame: Frame, crop: Region | None) -> EncodedImage | None:
-        """Encode in the executor; a frame that can't be encoded is put aside."""
+        """Encode in the executor; skip a frame that can't be encoded."""
         loop = asyncio.get_running_loop()
         try:
             image = await loop.run_in_executor(self._executor, self._encode, frame, crop)
         except ImageError as error:
             self.watcher.reject(frame)
+            self._broken = str(error) if isinstance(error, FilterFailed) else "its pictures are broken"
             logger.debug("frame skipped", extra={"source": self.source.name, "reason": str(error)})
             return None
         self.encoded += 1

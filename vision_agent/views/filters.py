@@ -1,4 +1,4 @@
-"""Filters: what a view must not show is covered before a picture of it leaves."""
+"""Filters: they cover what a view must not show, before a picture of it leaves."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ EVERY_VIEW = "*"
 
 
 class FilterFailed(ImageError):
-    """A filter failed on a picture, which is not shown therefore: an unfiltered one never leaves."""
+    """A filter failed on a picture. The picture is not shown: an unfiltered one never leaves."""
 
 
 class PictureFilter(Protocol):
-    """Changes each picture of a view before it leaves, such as to cover a region or blur faces.
+    """Changes each picture of a view before it leaves, for example covers a region or blurs faces.
 
-    Called in worker threads, several at once, with the whole picture, upright, in the size the source gave.
+    Worker threads call it, several at the same time, with the whole upright picture in the source's size.
     """
 
     @property
     def layout(self) -> Literal["rgb", "i420"]:
-        """What ``apply`` takes: ``rgb`` or ``i420``; planes are cheaper."""
+        """What ``apply`` takes: ``rgb`` or ``i420``; ``i420`` is cheaper."""
 
     def apply(self, picture: tuple[U8, ...]) -> tuple[U8, ...]:
-        """Return the changed picture. Whatever it raises, the picture is not shown.
+        """Return the changed picture. If it raises anything, the picture is not shown.
 
         Args:
             picture: For ``rgb`` one array ``(h, w, 3)``, RGB. For ``i420`` Y ``(h, w)``, U and V
                 ``(ceil(h/2), ceil(w/2))``. All uint8 and read-only: change a copy.
 
         Returns:
-            As many arrays of the same shapes, uint8.
+            The same number of arrays, of the same shapes, uint8.
         """
 
 
@@ -47,9 +47,10 @@ Filters = Mapping[str, Sequence[PictureFilter]]
 """The filters of each view by its name; those of ``*`` come first, for every view."""
 
 
-def filters_of(filters: Filters, view: str) -> tuple[PictureFilter, ...]:
-    """Return the filters of one view, in the order in which they are applied."""
-    return (*filters.get(EVERY_VIEW, ()), *filters.get(view, ()))
+def filters_of(filters: Filters, *views: str) -> tuple[PictureFilter, ...]:
+    """Return the filters of a view with one or several names, in the order in which they are applied."""
+    names = [EVERY_VIEW, *dict.fromkeys(views)]
+    return tuple(each for name in names for each in filters.get(name, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,20 @@ class MaskRegion:
         y, u, v = (plane.copy() for plane in picture)
         x0, y0, x1, y1 = pixel_box(self.xyxy, (y.shape[1], y.shape[0]))
         y[y0:y1, x0:x1] = 128
+        # in a turned picture of an odd size, chroma is one pixel off luma: the next sample is partly inside
+        odd_h, odd_w = y.shape[0] % 2, y.shape[1] % 2
         for chroma in (u, v):
-            chroma[y0 // 2 : (y1 + 1) // 2, x0 // 2 : (x1 + 1) // 2] = 128
+            chroma[y0 // 2 : (y1 + 1) // 2 + odd_h, x0 // 2 : (x1 + 1) // 2 + odd_w] = 128
         return y, u, v
 
 
 @dataclass(frozen=True, slots=True)
 class BlurRegion:
-    """Blurs a region until little more than its colours is left. What nobody may read needs a mask.
+    """Blurs a region until little more than its colours remains. Use a mask for what nobody may read.
 
     Args:
         xyxy: Left, top, right, bottom as shares of the upright picture's width and height, 0 to 1.
-        blocks: How many blocks are left of the region's shorter side, at most.
+        blocks: Most blocks that remain along the region's shorter side.
 
     Raises:
         ImageError: The region is empty or outside the picture, or there are no blocks.
@@ -121,6 +124,6 @@ class BlurRegion:
 
     def _blur(self, part: U8) -> None:
         height, width = part.shape
-        side = max(2, -(-min(width, height) // self.blocks))  # of a block, in pixels: 1 would change nothing
+        side = max(2, -(-min(width, height) // self.blocks))  # of a block, in pixels; 1 changes nothing
         few = cv2.resize(part, (max(1, width // side), max(1, height // side)), interpolation=cv2.INTER_AREA)
         part[:] = np.asarray(cv2.resize(few, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

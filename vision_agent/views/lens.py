@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class Lens:
     """Makes the pictures of one view: filters, crop, upright, scale, encode.
 
-    Filters see the whole picture, upright, in full size: a region they cover stays covered whatever
-    part of it is cut out. Without filters a frame is turned when it is small, and a JPEG packet that
-    fits is handed on as it is.
+    Filters get the whole picture, upright, in full size: a region they cover stays covered in every
+    crop. Without filters a frame is turned after it is scaled down, and a JPEG packet that fits is
+    passed on unchanged.
 
     Args:
         filters: Applied to each picture, in this order.
@@ -41,14 +41,14 @@ class Lens:
         self.filters = tuple(filters)
         self.max_side_px = max_side_px
         self.quality = quality
-        self._is_failing = False  # whether it is in the log that a filter fails
+        self._is_failing = False  # whether we have logged that a filter fails
 
     def jpeg(self, frame: Frame, *, crop: Region | None = None) -> EncodedImage:
         """Make the JPEG of a frame, or of a part of it.
 
         Args:
             frame: Planes or a JPEG packet.
-            crop: The part, in shares of the upright picture; None: all of it.
+            crop: The part to show, in shares of the upright picture; None: all of it.
 
         Raises:
             FilterFailed: A filter failed.
@@ -90,7 +90,7 @@ class Lens:
         return upright
 
     def size_wh(self, frame: Frame) -> tuple[int, int]:
-        """Return width and height of what ``filtered`` makes of a frame, without making it."""
+        """Return width and height of the result of ``filtered``, without computing it."""
         is_turned = bool(self.filters) and frame.rotation_deg in (90, 270)
         return (frame.height, frame.width) if is_turned else (frame.width, frame.height)
 
@@ -102,8 +102,6 @@ def _upright(frame: Frame) -> Frame:
         return Frame.from_rgb(rgb, captured_s=frame.captured_s, source=frame.source)
     if frame.rotation_deg == 0:
         return frame
-    if frame.width % 2 or frame.height % 2:  # turned on their own, chroma would lie one pixel beside luma
-        return Frame.from_rgb(frame.to_rgb(), captured_s=frame.captured_s, source=frame.source)
     return _of_planes(frame, [turn(plane, frame.rotation_deg) for plane in frame.planes()])
 
 
@@ -114,7 +112,7 @@ def _of_planes(frame: Frame, planes: Sequence[U8]) -> Frame:
 
 
 def _applied(one: PictureFilter, frame: Frame) -> Frame:
-    """Return upright planes after one filter, which is anybody's code: what it fails on must not leave."""
+    """Return upright planes after one filter. It is foreign code: a picture it fails on must not leave."""
     name, layout = type(one).__name__, getattr(one, "layout", None)
     if layout not in ("rgb", "i420"):
         raise FilterFailed(f"filter {name} has the layout {layout!r}: it must be rgb or i420")
@@ -138,7 +136,7 @@ def _applied(one: PictureFilter, frame: Frame) -> Frame:
 
 
 def _rgb(frame: Frame) -> U8:
-    """Convert upright planes to RGB: within a few levels of ``to_rgb``, at a fifth of the time."""
+    """Convert upright planes to RGB: within a few levels of ``to_rgb``, in a fifth of the time."""
     y, u, v = frame.planes()
     if frame.bt709:
         y, u, v = to_bt601(y, u, v, full_range=frame.full_range)

@@ -7,11 +7,11 @@ from ..errors import ConfigError
 
 
 class DemandLevel:
-    """The demand of one view over time: up at once, down after a grace time.
+    """The demand of one view over time: it rises immediately and falls after a grace time.
 
     Args:
         policy: ``always``, ``ready`` or ``on_demand``.
-        grace_s: Seconds for which the demand stays up after the last need.
+        grace_s: How long the demand stays up after the last call, in seconds.
 
     Raises:
         ConfigError: The policy is unknown.
@@ -30,20 +30,20 @@ class DemandLevel:
         self._until_s = max(self._until_s, now_s + self._grace_s)
 
     def hold(self) -> None:
-        """Ask for full pictures until ``release`` is called as often."""
+        """Ask for full pictures until ``release`` has been called as often as this."""
         self._holds += 1
 
     def release(self, now_s: float) -> None:
-        """Take back one ``hold``; the grace time begins."""
+        """Undo one ``hold``; the grace time begins."""
         self._holds = max(0, self._holds - 1)
         self.touch(now_s)
 
     def at(self, now_s: float) -> Demand:
-        """Return the demand of this moment."""
+        """Return the demand at this moment."""
         return Demand.ACTIVE if self._holds or now_s < self._until_s else self._rest
 
     def falls_in_s(self, now_s: float) -> float | None:
-        """Return the seconds after which the demand falls by itself, or None if it will not."""
+        """Return the seconds until the demand falls by itself, or None if it will not."""
         if self._holds or now_s >= self._until_s or self._rest is Demand.ACTIVE:
             return None
         return self._until_s - now_s

@@ -1,38 +1,39 @@
-"""How large a view's frames can be had, as far as what came has shown. Pure: time is an argument."""
+"""How large a view's frames get, learned from the frames that came. Pure: time is an argument."""
 
 from __future__ import annotations
 
 BREAK_S = 1.5
-"""A longer pause between two frames is a break; at rest a view gives a frame a second."""
+"""A longer pause between two frames is a break, in seconds; at rest a view gives a frame a second."""
 SLOWEST_S = 2.0
-"""A layer that a browser has ceased to encode takes up to 1.9 s to come back: sooner nothing is known."""
+"""How long to wait before we conclude that no larger frame comes, in seconds: a simulcast layer that a
+browser has stopped encoding takes up to 1.9 s to come back."""
 LEARNED_S = 60.0
-"""How long it counts as known that nothing larger comes, in seconds."""
+"""How long we remember that no larger frame comes, in seconds."""
 
 
 class Reach:
-    """Tells for which frame it is worth to wait for a larger one.
+    """Decides whether a larger frame is worth waiting for.
 
-    A source tells how large its frames can get, but that size may never come: a browser short of
-    bandwidth sends small layers only. What did not come in the time a turn waits is not waited for
-    again, until something larger comes or a minute is over.
+    A source reports how large its frames can get, but that size may never come: a browser with little
+    bandwidth sends small simulcast layers only. If no larger frame came while a turn waited, later
+    turns don't wait for one, until a larger frame comes or a minute has passed.
     """
 
     def __init__(self) -> None:
-        self._since_s = float("-inf")  # from when on a large frame can be expected
+        self._since_s = float("-inf")  # since when a large frame can be expected
         self._last: tuple[int, float] | None = None  # the newest frame's longest side, and when it came
-        self._most_px: int | None = None  # nothing larger comes, it seems
+        self._most_px: int | None = None  # probably no larger frame comes
         self._most_until_s = 0.0
 
     def raised(self, now_s: float) -> None:
-        """Note that full size was asked for."""
+        """Note that we asked for full size."""
         self._since_s = now_s
 
     def came(self, side_px: int, now_s: float) -> None:
         """Note a frame that came.
 
-        After a break, or where frames shrink, full size may be on its way once more: a camera that was
-        unmuted or switched begins small.
+        After a break, or when frames get smaller, full size can be expected again: a camera that was
+        unmuted or switched starts with small frames.
 
         Args:
             side_px: The frame's longest side, in pixels.
@@ -45,13 +46,13 @@ class Reach:
         self._last = side_px, now_s
 
     def is_large(self, side_px: int, *, wanted_px: int, full_px: int | None, now_s: float) -> bool:
-        """Tell whether a frame is as large as wanted, or as large as the source's frames get.
+        """Return whether a frame is as large as wanted, or as large as the source's frames get.
 
         Args:
             side_px: The frame's longest side, in pixels.
             wanted_px: Longest side that would be enough, in pixels.
-            full_px: Longest side of the largest frame the source tells of, or None if it tells of none.
-            now_s: Now.
+            full_px: Longest side of the largest frame the source reports, or None if it reports none.
+            now_s: The time now.
         """
         if full_px is None:
             return True
@@ -60,7 +61,7 @@ class Reach:
         return side_px >= min(wanted_px, full_px)
 
     def due_s(self, max_wait_s: float) -> float:
-        """Return until when a larger frame is worth waiting for."""
+        """Return the time until which a larger frame is worth waiting for."""
         return self._since_s + max_wait_s
 
     def gave_up(self, side_px: int, now_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The video views of a room: follows who publishes what and keeps one source per view."""
+"""The video views of a room: follows the publications and keeps one source per view."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from ..demand import Demand
 from ..sources.track import TrackSource
 
 _KINDS = {rtc.TrackSource.SOURCE_CAMERA: "camera", rtc.TrackSource.SOURCE_SCREENSHARE: "screen"}
-_AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT  # an avatar is not what the user shows
+_AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT  # an agent's avatar is not a view of the user
 KEPT_GONE = 4
-"""Views of people who left that are kept to tell of; the oldest are forgotten."""
+"""Most views of participants who left that are kept, so that the agent can say so; the oldest go first."""
 
 
 @dataclass(slots=True, eq=False)
 class _RoomView:
-    """One view, and whose it is."""
+    """One view and its participant."""
 
     source: TrackSource
     identity: str
     kind: str
     track_name: str
-    """Of the track it shows, or showed last."""
+    """Of the track it shows, or last showed."""
 
     def shows_one_of(self, participant: rtc.RemoteParticipant) -> bool:
-        """Tell whether a track this participant publishes now is the one that is followed."""
+        """Return whether the view follows a track that this participant publishes now."""
         return any(self.source.follows(each) for each in participant.track_publications.values())
 
 
 class RoomViews:
-    """Listens to a room and hands each remote video publication to the view it belongs to.
+    """Listens to a room and assigns each remote video publication to its view.
 
-    A participant's camera is one view however often it is switched: a track takes over the view of
-    its kind whose track it succeeds, the newest wins. Only tracks that are published beside each
-    other under names of their own, as a robot's cameras are, are views of their own.
+    A participant's camera is one view, also after it is switched: a new track takes over the view of
+    its kind whose track it replaces; the newest wins. Tracks are separate views only if a participant
+    publishes them at the same time under different names, as a robot does with its cameras.
 
     Args:
         room: The room; events are handled on its loop.
-        add: Called with each view's source, once from ``start`` to ``stop``.
-        remove: Called with the source of a view that is forgotten.
+        add: Called with each view's source, once between ``start`` and ``stop``.
+        remove: Called with the source of a removed view.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class RoomViews:
         self._room = room
         self._add, self._remove = add, remove
         self._views: list[_RoomView] = []
-        self._before: list[_RoomView] = []  # views that were stopped; they know when they unsubscribed
-        self._left: list[_RoomView] = []  # of people who left, the oldest first
+        self._before: list[_RoomView] = []  # views of before ``stop``; they know when they unsubscribed
+        self._left: list[_RoomView] = []  # of participants who left, the oldest first
         self._followed: dict[str, _RoomView] = {}  # by publication sid
         self._handlers: dict[Any, Callable[..., None]] = {
             "track_published": self._on_published,
@@ -67,13 +67,13 @@ class RoomViews:
         }
 
     def start(self) -> None:
-        """Listen, and take up the tracks that are there already."""
+        """Listen, and follow the tracks that are already published."""
         for name, handler in self._handlers.items():
             self._room.on(name, handler)
         self._on_reconnected()
 
     def stop(self) -> None:
-        """Stop listening; in a room that lives on, the tracks are paid for no longer."""
+        """Stop listening and unsubscribe: the room may live on, but its tracks cost nothing."""
         for name, handler in self._handlers.items():
             self._room.off(name, handler)
         if self._room.isconnected():
@@ -86,7 +86,7 @@ class RoomViews:
             self._look_over(participant)
 
     def _look_over(self, participant: rtc.RemoteParticipant) -> None:
-        """Take up what a participant has published, the newest first, for views that show nothing."""
+        """Follow a participant's publications, the newest first, in views that show nothing."""
         for publication in reversed(list(participant.track_publications.values())):
             self._take_up(publication, participant, is_new=False)
 
@@ -105,7 +105,7 @@ class RoomViews:
             return
         kind = _KINDS.get(publication.source, "video")
         view = self._view_for(kind, publication.name, participant)
-        if not is_new and view.shows_one_of(participant):  # another track has succeeded it
+        if not is_new and view.shows_one_of(participant):  # another track has replaced it
             if publication.subscribed:
                 publication.set_subscribed(False)
             return
@@ -122,7 +122,7 @@ class RoomViews:
             self._add(view.source)
 
     def _view_for(self, kind: str, track_name: str, participant: rtc.RemoteParticipant) -> _RoomView:
-        """Choose the view a track belongs to, or make it."""
+        """Return the view a track belongs to; make it if needed."""
         whose = (participant.identity, kind)
         beside = [view for view in self._views if (view.identity, view.kind) == whose]
         taken = {view.source.name for view in self._views}
@@ -151,7 +151,7 @@ class RoomViews:
         view = self._followed.pop(publication.sid, None)
         if view is not None:
             view.source.unpublished("it is no longer published")
-            self._look_over(participant)  # an older track of the same kind may still be there
+            self._look_over(participant)  # an older track of the same kind may still be published
 
     def _on_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class Sampler:
-    """Thins a stream of frames to a steady rate, higher while the user speaks.
+    """Reduces a stream of frames to a steady rate, which is higher while the user speaks.
 
-    Nothing is converted to decide: a frame that is not taken costs nothing further.
+    The decision converts nothing: a frame that is not taken costs nothing more.
 
     Args:
         speaking_fps: Frames per second taken while the user speaks; 0 takes none.
@@ -20,7 +20,7 @@ class Sampler:
         self._fps = 0.0
 
     def take(self, captured_s: float, *, speaking: bool) -> bool:
-        """Tell whether this frame counts; asked once for each frame, in order.
+        """Return whether to take this frame; call it once for each frame, in order.
 
         Args:
             captured_s: The frame's capture time, in seconds of a monotonic clock.
@@ -31,13 +31,13 @@ class Sampler:
             return False
         if self._due_s is None:
             due_s = captured_s
-        elif fps != self._fps:  # another rate: the last frame was taken one old interval before it was due
+        elif fps != self._fps:  # a new rate: count from the last frame, one old interval before the due time
             due_s = self._due_s - 1 / self._fps + 1 / fps
         else:
             due_s = self._due_s
         if captured_s < due_s - 1e-6:
             self._due_s, self._fps = due_s, fps
             return False
-        # keeps the mean rate where frames come late, without a burst after a gap
+        # keeps the mean rate when frames come late, without a burst after a gap
         self._due_s, self._fps = max(due_s, captured_s - 1 / fps) + 1 / fps, fps
         return True

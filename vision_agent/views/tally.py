@@ -1,4 +1,4 @@
-"""The counts of one view, gathered from its watcher, its eye and its source."""
+"""The counts of one view, collected from its watcher, its eye and its source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .eye import Eye
 
 
 def tally(eye: Eye) -> ViewStatistics:
-    """Return the counts of a view since it came."""
+    """Return the counts of a view since it was added."""
     counts, source = eye.watcher.statistics, eye.source
     dropped = unreadable = 0
     if isinstance(source, TrackSource):

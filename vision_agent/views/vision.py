@@ -10,6 +10,7 @@ from types import TracebackType
 
 from livekit import rtc
 
+from ..errors import ConfigError
 from ..imaging.crop import Region
 from ..options import VisionOptions
 from ..record.ledger import Ledger
@@ -19,28 +20,27 @@ from ..sources import FrameSource, open_source
 from ..sources.track import TrackSource
 from .choice import AllViews, ViewPolicy, ViewState
 from .eye import Eye
-from .filters import Filters, filters_of
+from .filters import EVERY_VIEW, Filters, filters_of
 from .lens import Lens
 from .room import RoomViews
 from .tally import tally
 
-ALL = "*"  # all views, in the count of holds
+ALL = "*"  # key for all views, in the count of holds
 
 
 class Vision:
     """The eyes: an async context manager over the views of one source or of a room.
 
-    Opened with ``async with``, or by the ``VisionAgent`` that uses it; what was closed can be opened again.
+    ``async with`` opens it, or the ``VisionAgent`` that uses it. After it was closed, it can be opened again.
 
     Args:
         source: A source, or a URI for ``open_source``; None for the views of a room.
         options: How pictures are chosen and made.
-        filters: What is done to each picture of a view before it leaves, by the view's name; ``*`` is
-            for all views.
+        filters: Filters for each picture before it leaves, by the view's name; ``*`` is for all views.
         policy: Chooses the views of a turn; None: all, up to 8.
 
     Raises:
-        ConfigError: The URI can't be used.
+        ConfigError: The URI can't be used, or a filter is for another view than that of the source.
     """
 
     def __init__(
@@ -54,13 +54,15 @@ class Vision:
         self.options = options or VisionOptions()
         self.room: rtc.Room | None = None
         self.ledger = Ledger(max_bytes=self.options.max_held_bytes)
-        """What was seen, and in which request."""
+        """What was seen, and in which request it went out."""
         self._filters = dict(filters or {})
         self._policy = policy or AllViews()
         self._source = open_source(source) if isinstance(source, str) else source
+        if self._source is not None:
+            _check_names(self._filters, self._source.name)
         self._room_views: RoomViews | None = None
         self._eyes: list[Eye] = []
-        self._closing: set[asyncio.Task[None]] = set()  # eyes of views that are forgotten
+        self._closing: set[asyncio.Task[None]] = set()  # eyes of removed views
         self._holds: Counter[str] = Counter()  # by the view's name
         self._executor: ThreadPoolExecutor | None = None  # while it is open
 
@@ -73,14 +75,14 @@ class Vision:
         filters: Filters | None = None,
         policy: ViewPolicy | None = None,
     ) -> Vision:
-        """Watch the cameras and screens of a room's remote participants, as they come and go."""
+        """Watch the cameras and screens of a room's remote participants, whenever they join or leave."""
         vision = cls(source=None, options=options, filters=filters, policy=policy)
         vision.room = room
         vision._room_views = RoomViews(room, add=vision._add, remove=vision._remove)
         return vision
 
     async def __aenter__(self) -> Vision:
-        """Begin to watch."""
+        """Start watching."""
         self.open()
         return self
 
@@ -91,7 +93,7 @@ class Vision:
         await self.aclose()
 
     def open(self) -> None:
-        """Begin to watch, on the running event loop.
+        """Start watching, on the running event loop.
 
         Raises:
             RuntimeError: It is open already.
@@ -110,7 +112,7 @@ class Vision:
         return self._executor is not None
 
     async def aclose(self) -> None:
-        """Stop watching and let go of every source; may be called twice."""
+        """Stop watching and close every source; safe to call twice."""
         executor, self._executor = self._executor, None
         if executor is None:
             return
@@ -123,26 +125,26 @@ class Vision:
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, *, within_s: float = 15.0) -> None:
-        """Wait until every view has given its first picture, so that the first question finds one.
+        """Wait until every view has given its first frame, so that the first question finds one.
 
         Raises:
-            SourceError: A source can't be opened, or gave none in time.
+            SourceError: A source can't be opened, or gave no frame in time.
         """
         await asyncio.gather(*(eye.opened(within_s=within_s) for eye in self._eyes))
 
     @property
     def eyes(self) -> Sequence[Eye]:
-        """One eye for each view, in the order the views came; none while it is closed."""
+        """One eye for each view, in the order in which the views were added; empty while closed."""
         return tuple(self._eyes)
 
     def hold(self, views: Collection[str] | None = None) -> None:
-        """Say that a question is coming, as when the user begins to speak.
+        """Note that a question is coming, for example because the user begins to speak.
 
-        The views go to full size, and their pictures are kept encoded and fresh, so that at the
-        turn's end nothing is left to do but attach them.
+        The views go to full size, and each keeps a fresh encoded picture, so that at the end of the
+        turn the pictures only need to be attached.
 
         Args:
-            views: Names of the views; None: all, also those that come later.
+            views: Names of the views; None: all, also those added later.
         """
         for name in _names(views):
             self._holds[name] += 1
@@ -150,7 +152,7 @@ class Vision:
                 eye.hold()
 
     def release(self, views: Collection[str] | None = None) -> None:
-        """Take back one ``hold`` of the same views; they stay up for the grace time."""
+        """Undo one ``hold`` of the same views; they stay at full size for the grace time."""
         for name in _names(views):
             if self._holds[name]:
                 self._holds[name] -= 1
@@ -158,7 +160,7 @@ class Vision:
                     eye.release()
 
     def touch(self, views: Collection[str] | None = None) -> None:
-        """Say that a question may come: the views go to full size for the grace time."""
+        """Note that a question may come: the views go to full size for the grace time."""
         for name in _names(views):
             for eye in self._of(name):
                 eye.watcher.touch()
@@ -174,18 +176,19 @@ class Vision:
     ) -> list[Sighting]:
         """Return what each view shows now: the newest good picture, or the reason why there is none.
 
-        A view that is known to show nothing is not waited for. Views whose track is gone are listed
-        only where no other view shows a picture.
+        A view that is known to show nothing causes no wait. A view whose track is no longer published
+        is in the result only if no other view shows a picture.
 
         Args:
             views: Names of the views to look at; None: the policy chooses.
             asked_by: Identity of the person who asks, for the policy.
             purpose: What the pictures are for.
-            crop: The part of the picture wanted, in shares of its width and height; None: all of it.
+            crop: The part of the picture to show: left, top, right, bottom in shares of its width and
+                height, 0 to 1; None: all of it.
             limit: Most pictures; None: as many as the policy chooses.
 
         Returns:
-            The sightings, noted in the ledger, in the order in which the views came.
+            The sightings, noted in the ledger, in the order in which the views were added.
 
         Raises:
             ImageError: The crop is empty or outside the picture.
@@ -213,10 +216,10 @@ class Vision:
             seen = [each for each in seen if each.image is not None or each.view not in gone]
         return [self.ledger.note(each) for each in seen]
 
-    def lens(self, view: str) -> Lens:
-        """Return what makes the pictures of a view of this name, with its filters."""
+    def lens(self, *views: str) -> Lens:
+        """Return the lens that makes the pictures of a view, with the filters of all these names."""
         return Lens(
-            filters=filters_of(self._filters, view),
+            filters=filters_of(self._filters, *views),
             max_side_px=self.options.max_side_px,
             quality=self.options.quality,
         )
@@ -256,6 +259,12 @@ class Vision:
             closing = asyncio.create_task(eye.aclose(), name=f"close {source.name}")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+
+def _check_names(filters: Filters, view: str) -> None:
+    for name in filters:
+        if name not in (EVERY_VIEW, view):
+            raise ConfigError(f"filters for {name!r}: the source's view is {view!r}; * is for all views")
 
 
 def _names(views: Collection[str] | None) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""Keeps the newest frame of one source, and knows its age."""
+"""Keeps the newest frame of one source, and its age."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 RETRY_FIRST_S, RETRY_MAX_S = 0.25, 3.0
 STALL_S = 2.0
 RESUME_S = 2.5
-"""How long a view that was off may take to show something again, in seconds, if that is longer than a
-turn would wait: resubscribing takes 0.1 s, but 1.3 s in the first second after unsubscribing."""
+"""How long a turn waits for a view that was off, in seconds, even if ``max_wait_s`` is shorter:
+resubscribing takes 0.1 s, but 1.3 s in the first second after unsubscribing."""
 
 LATE_S, PATIENCE_S = 0.1, 0.05
-"""How much older than its source's interval a frame must be for a newer one to be expected at once, as when
-the loop was busy; and how long to wait for that one, in seconds."""
+"""A newer frame is expected at any moment if the newest one is older than the source's interval plus
+``LATE_S`` (for example because the loop was busy); a turn waits ``PATIENCE_S`` for it. In seconds."""
 
 
 class Watcher:
-    """Owns the task that reads one source into a slot of one frame, newest wins, and its demand.
+    """Owns the task that reads one source into a slot for the newest frame, and the source's demand.
 
     Args:
-        source: What to read; closed together with the watcher.
+        source: What to read; the watcher closes it.
         level: What the view costs while nobody looks; full cost if None.
         stall_s: Seconds without a frame after which the source counts as stalled.
     """
@@ -46,13 +46,13 @@ class Watcher:
         self._stall_s = stall_s
         self._demand: Demand | None = None
         self._reach = Reach()
-        self._resumed_s = float("-inf")  # when it last went up from OFF
+        self._resumed_s = float("-inf")  # when the demand last rose from OFF
         self._fall: asyncio.TimerHandle | None = None
         self._latest: Frame | None = None
         self._interval_s = 0.0  # between the two newest frames
         self._taken = True
         self._arrived = asyncio.Event()
-        self._silent = False  # a turn has waited for a frame in vain, and none has come since
+        self._silent = False  # a turn waited, no frame came, and none has come since
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
         self.statistics = WatcherCounts()
@@ -60,7 +60,7 @@ class Watcher:
 
     @property
     def demand(self) -> Demand:
-        """What is asked of the source now."""
+        """The demand on the source now."""
         return self._level.at(time.monotonic())
 
     @property
@@ -69,13 +69,13 @@ class Watcher:
         return self._latest
 
     def start(self) -> None:
-        """Begin to read; a second call does nothing."""
+        """Start reading; a second call does nothing."""
         if self._task is None:
             self._apply_demand()
             self._task = asyncio.create_task(self._run(), name=f"watcher {self.source.name}")
 
     async def aclose(self) -> None:
-        """Stop reading, close the source; may be called twice."""
+        """Stop reading and close the source; safe to call twice."""
         if self._fall is not None:
             self._fall.cancel()
         await ended(self._task)
@@ -93,7 +93,7 @@ class Watcher:
         self._apply_demand()
 
     def release(self) -> None:
-        """Take back one ``hold``."""
+        """Undo one ``hold``."""
         self._level.release(time.monotonic())
         self._apply_demand()
 
@@ -101,7 +101,7 @@ class Watcher:
         """Wait for the first frame.
 
         Raises:
-            SourceError: The source failed, or gave none in time.
+            SourceError: The source failed, or gave no frame in time.
         """
         deadline_s = time.monotonic() + within_s
         while not self.statistics.received:
@@ -113,22 +113,22 @@ class Watcher:
             await self.arrival(within_s=left_s)
 
     async def arrival(self, *, within_s: float) -> None:
-        """Wait for the next frame, or until the time is over."""
+        """Wait for the next frame, at most this long."""
         self._arrived.clear()
         await either(self._arrived, timeout_s=within_s)
 
     async def fresh(self, *, max_age_s: float, max_wait_s: float, side_px: int = 1) -> Frame | None:
-        """Return the newest frame if it is fresh and large enough, waiting shortly for one if not.
+        """Return the newest frame if it is fresh and large enough; otherwise wait a short time for one.
 
         Args:
-            max_age_s: Oldest frame that still counts as now, in seconds.
-            max_wait_s: How long to wait for a better one, in seconds. Where a wait was in vain, there is
-                no other one until a frame comes: a view known to show nothing delays no turn.
-            side_px: Longest side wanted, in pixels. A smaller frame counts where the source has no
-                larger one, or has not given it ``max_wait_s`` after the demand was raised.
+            max_age_s: Greatest age of a frame that still counts as current, in seconds.
+            max_wait_s: How long to wait for a better frame, in seconds. If a wait brought no frame, the
+                next call does not wait until a frame comes: a view known to show nothing delays no turn.
+            side_px: Longest side wanted, in pixels. A smaller frame is enough if the source has no
+                larger one, or has not given one ``max_wait_s`` after the demand was raised.
 
         Returns:
-            The frame, or None where none came: then ``problem()`` says why.
+            The frame, or None if none came: then ``problem()`` says why.
         """
         begun_s = time.monotonic()
         patient_until_s = begun_s + min(PATIENCE_S, max_wait_s)
@@ -152,11 +152,11 @@ class Watcher:
             if left_s <= 0:
                 return None
             await self.arrival(within_s=left_s)
-        self._silent = False  # its problem is what it is known for now
+        self._silent = False  # from now on the source's own problem explains why there is no picture
         return None
 
     def known_problem(self) -> str | None:
-        """Say why a look would find nothing without a wait, or None if it may find a picture."""
+        """Return why a look would find no picture, without waiting; None if it may find one."""
         known = self.source.problem or self._failure
         return known or (self.problem() or "no current picture came in time" if self._silent else None)
 
@@ -167,13 +167,13 @@ class Watcher:
             self._taken = True
 
     def reject(self, frame: Frame) -> None:
-        """Put a frame aside that turned out to be broken."""
+        """Discard a frame that turned out to be broken."""
         self.statistics.bad += 1
         if self._latest is frame:
             self._latest = None
 
     def problem(self) -> str | None:
-        """Say in a few words why there is no current picture, or None if there is one."""
+        """Return in a few words why there is no current picture, or None if there is one."""
         if self.source.problem is not None:
             return self.source.problem
         if self._failure is not None:
@@ -184,12 +184,12 @@ class Watcher:
         return f"stalled, the last picture came {age_s:.0f} s ago" if age_s > self._stall_s else None
 
     def is_enough(self, frame: Frame, side_px: int, *, max_wait_s: float) -> bool:
-        """Tell whether a frame is as large as wanted, or no larger one is worth waiting for.
+        """Return whether a frame is as large as wanted, or no larger one is worth waiting for.
 
         Args:
             frame: The frame.
             side_px: Longest side wanted, in pixels.
-            max_wait_s: How long after it can be expected a larger one is waited for, in seconds.
+            max_wait_s: How long to wait for a larger frame once one can be expected, in seconds.
         """
         now_s, side = time.monotonic(), max(frame.width, frame.height)
         full_wh = self.source.full_size_wh if isinstance(self.source, DemandAware) else None
@@ -208,7 +208,7 @@ class Watcher:
             before, self._demand = self._demand, demand
             if demand is Demand.ACTIVE:
                 self._reach.raised(now_s)
-            if before is Demand.OFF:
+            if before in (None, Demand.OFF):  # a view that has just come takes as long
                 self._resumed_s, self._silent = now_s, False
             if demand is Demand.OFF:
                 self._latest = None
@@ -229,7 +229,7 @@ class Watcher:
                 async for frame in self.source.frames():
                     retry.reset()
                     self._failure = None
-                    if self._demand is Demand.OFF:  # a last one on its way
+                    if self._demand is Demand.OFF:  # a last frame was still on its way
                         continue
                     self.statistics.dropped += not self._taken
                     if self._latest is not None:
@@ -239,7 +239,7 @@ class Watcher:
                     self.statistics.received += 1
                     self._arrived.set()
                 return
-            except Exception as error:  # sources are anybody's: whatever they raise must not end the watch
+            except Exception as error:  # sources are foreign code: whatever they raise must not end this task
                 expected, before = isinstance(error, VisionAgentError), self._failure
                 self._failure = str(error) if expected else f"it failed with {type(error).__name__}"
                 self._silent = False

@@ -1,7 +1,7 @@
 import { Room, RoomEvent, Track } from "livekit-client";
 import { $, make } from "./dom.js";
 
-/** What went wrong with a camera or a screen, and the way out. */
+/** What went wrong with a camera or a screen, and what to do. */
 export function cameraTrouble(error) {
   if (!window.isSecureContext)
     return "Browsers give the camera only to secure pages: open this one as http://localhost, not by the machine's address.";

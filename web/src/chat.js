@@ -4,10 +4,12 @@ import { $, make } from "./dom.js";
 const QUESTIONS = "lk.chat";
 const ANSWERS = "lk.transcription";
 const TYPING = "vision.typing";
-const TYPING_EACH_MS = 2000; // the agent looks closely for longer than that
+const ASKED_BY = "vision.asked_by";
+const ERROR = "vision.error";
+const TYPING_EACH_MS = 2000; // the agent keeps the view at full size for longer than this
 const NEAR_END_PX = 80;
 
-/** The log of the conversation: questions go out on one topic, answers stream in on the other. */
+/** The log of the conversation: questions go out on one topic, answers arrive on another. */
 export class Chat {
   constructor(room) {
     this.room = room;
@@ -35,7 +37,7 @@ export class Chat {
     }
   }
 
-  /** Put an element at the end of the log, and keep the end in sight if it was. */
+  /** Add an element at the end of the log; scroll to it if the end was visible. */
   add(element) {
     $("welcome")?.remove();
     const log = $("log");
@@ -51,37 +53,41 @@ export class Chat {
     this.add(make("p", { className: bad ? "note bad" : "note", textContent: words }));
   }
 
-  /** Show a picture with words under it; a click shows it large. */
+  /** Show a picture with a caption; a click enlarges it. */
   picture(url, words, { mine }) {
     const caption = make("figcaption", { textContent: words });
     const image = make("img", { src: url, alt: words, onload: () => this.#follow() });
     const open = make("button", { type: "button", title: "Show it large", onclick: () => enlarge(url, caption) }, image);
-    image.onerror = () => open.remove(); // no picture: the words are what is left
+    image.onerror = () => open.remove(); // no picture: only the caption stays
     this.add(make("figure", { className: `picture ${mine ? "mine" : "theirs"}` }, open, caption));
     return caption;
   }
 
-  /** No answer is to be waited for any more. */
+  /** Stop waiting for an answer. */
   settle() {
     this.waiting?.remove();
     this.waiting = null;
   }
 
   async #onAnswer(reader, identity) {
-    if (identity === this.room.localParticipant.identity) return;
+    const me = this.room.localParticipant.identity;
+    if (identity === me) return;
+    const { [ASKED_BY]: askedBy = me, [ERROR]: error } = reader.info.attributes ?? {};
+    const forMe = askedBy === me;
     let message = null;
     try {
       for await (const piece of reader) {
         if (!message) {
-          message = make("p", { className: "message theirs" });
+          message = make("p", { className: error ? "note bad" : "message theirs" });
+          if (!forMe) message.append(make("span", { className: "to", textContent: `To ${askedBy}: ` }));
           this.add(message);
-          this.settle();
+          if (forMe) this.settle();
         }
-        message.textContent += piece;
+        message.append(piece);
         this.#follow();
       }
     } catch {
-      this.note("The answer broke off.", true);
+      this.note("The answer stopped early.", true);
     }
   }
 

@@ -5,7 +5,7 @@ const RESULTS = "images.result";
 const FROM_AGENT = "agent-images";
 const RESULT_WAIT_MS = 40_000;
 
-/** Pictures both ways: uploads with the agent's verdict on each, and what the agent draws. */
+/** Pictures in both directions: uploads with the agent's verdict on each, and the agent's marked pictures. */
 export class Pictures {
   constructor(room, chat, onChange) {
     this.room = room;
@@ -13,7 +13,7 @@ export class Pictures {
     this.onChange = onChange;
     this.attached = [];
     this.waiting = new Map(); // stream id -> resolve
-    this.early = new Map(); // stream id -> verdict that came before its id was known here
+    this.early = new Map(); // stream id -> verdict that arrived before we knew the id
     room.registerByteStreamHandler(FROM_AGENT, (reader) => this.#onPicture(reader));
     room.registerTextStreamHandler(RESULTS, (reader) => this.#onResult(reader));
     $("attach").onclick = () => $("file").click();
@@ -36,7 +36,7 @@ export class Pictures {
     $("question").focus();
   }
 
-  /** Send what is attached; resolves when the agent has judged each. Returns how many it took. */
+  /** Send the attached pictures; resolves when the agent has judged each. Returns how many it accepted. */
   async send(caption) {
     const batch = this.attached.splice(0);
     this.#showAttached();
@@ -120,7 +120,7 @@ export class Pictures {
 
   #acceptDrops() {
     const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-    let depth = 0; // dragenter and dragleave come for each element on the way
+    let depth = 0; // dragenter and dragleave fire for every nested element
     document.addEventListener("dragenter", (event) => {
       if (holdsFiles(event)) $("drop").hidden = ++depth === 0;
     });
@@ -138,7 +138,7 @@ export class Pictures {
   }
 }
 
-/** What the agent says about its picture, in words: view, moment, size; then whatever else it sent. */
+/** What the agent says about its picture, in words: view, time, size; then all other attributes. */
 function describe({ view, time, size, turn, boxes, ...rest }) {
   const seen = time && !Number.isNaN(Date.parse(time)) ? `seen ${new Date(time).toLocaleTimeString()}` : time;
   const others = Object.entries(rest).map(([name, value]) => `${name}: ${value}`);

@@ -4,7 +4,7 @@ import { $ } from "./dom.js";
 const STATE_ATTRIBUTE = "lk.agent.state";
 const AGENT_LATE_MS = 20_000;
 
-/** Tells in one line how things stand, from the room alone. */
+/** Shows the state in one line, from the room alone. */
 export class Status {
   constructor(room, onChange) {
     this.room = room;
@@ -18,7 +18,7 @@ export class Status {
     return [...this.room.remoteParticipants.values()].find((each) => each.isAgent);
   }
 
-  /** Whether a question would be heard now. */
+  /** Whether an agent would receive a question now. */
   get ready() {
     const state = this.agent?.attributes[STATE_ATTRIBUTE];
     return this.room.state === ConnectionState.Connected && Boolean(state) && state !== "initializing";
@@ -29,7 +29,7 @@ export class Status {
     this.update();
   }
 
-  /** Begin to count how long the agent takes to come. */
+  /** Start to measure how long the agent takes to join. */
   expectAgent() {
     setTimeout(() => {
       this.late = true;

@@ -1,0 +1,84 @@
+"""Who is heard in a room: the setting ``listen_to``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from livekit import rtc
+
+from ..errors import ConfigError
+
+KIND_ATTRIBUTE = "vision.kind"
+"""Participant attribute; a participant that has it as ``camera`` is a device, not a person."""
+_PERSON_KINDS = (
+    rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+    rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+    rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
+)
+
+
+def is_person(participant: rtc.Participant) -> bool:
+    """Tell whether a participant may be a person: no agent, no ingress or egress, no publish-only device."""
+    may = participant.permissions
+    publishes_only = not may.can_subscribe and (may.can_publish or may.can_publish_data)
+    is_camera = participant.attributes.get(KIND_ATTRIBUTE) == "camera"
+    return participant.kind in _PERSON_KINDS and not publishes_only and not is_camera
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Who is heard: everybody but devices and agents, the named ones, or the one linked person.
+
+    Raises:
+        ConfigError: ``named`` without identities, or identities without ``named``.
+    """
+
+    mode: Literal["everybody", "named", "linked"] = "everybody"
+    """``linked``: the one person LiveKit's session is linked to, as a spoken session needs."""
+    identities: tuple[str, ...] = ()
+    """Who is heard with ``named``."""
+
+    def __post_init__(self) -> None:
+        """Check that the two go together."""
+        if (self.mode == "named") != bool(self.identities) or not all(self.identities):
+            raise ConfigError(
+                f"listen_to = {list(self.identities)!r}: name at least one identity, none empty"
+            )
+
+    @classmethod
+    def parse(cls, value: object, *, name: str = "listen_to") -> Listening:
+        """Make one of the setting's value: ``"everybody"``, ``"linked"`` or a list of identities.
+
+        Raises:
+            ConfigError: It is none of these.
+        """
+        if value == "everybody":
+            return cls("everybody")
+        if value == "linked":
+            return cls("linked")
+        if (
+            isinstance(value, list | tuple)
+            and value
+            and all(isinstance(each, str) and each for each in value)
+        ):
+            return cls("named", tuple(dict.fromkeys(value)))
+        raise ConfigError(
+            f'{name} = {value!r}: must be "everybody", "linked" or a list of identities, such as ["alice"]'
+        )
+
+    def hears(self, participant: rtc.Participant, *, linked: str | None = None) -> bool:
+        """Tell whether a participant's questions are answered.
+
+        Args:
+            participant: Who asks.
+            linked: Identity of the person the session is linked to, if there is one.
+        """
+        if self.mode == "named":
+            return participant.identity in self.identities
+        is_linked = self.mode == "everybody" or linked in (None, participant.identity)
+        return is_linked and is_person(participant)
+
+
+EVERYBODY = Listening()
+"""Everybody but agents and devices."""
