@@ -200,7 +200,7 @@ def test_a_camera_whose_clock_is_set_back_passes_on(tmp_path: Path, back_s: floa
 
 async def test_a_turned_recording_does_not_pass(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", seconds=1, options=LIVE, rotate_deg=90)
-    with pytest.raises(NotPassable, match="turned"):
+    with pytest.raises(NotPassable, match="rotation"):
         await played(clip, Recorder(), PublishCounts())
 
 

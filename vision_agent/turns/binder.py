@@ -249,7 +249,7 @@ class TurnBinder:
                 turn=turn,
                 detail=self._detail,
                 answers="" if question is None else question.id,
-                asked_by=asked_by if question is None else messages.asked_by(question) or asked_by,
+                asked_by="" if question is None else messages.asked_by(question) or asked_by,
                 current=(*current, *reasons),
                 earlier=tuple(earlier),
                 numbered=numbers_of(rendered.items),
