@@ -330,6 +330,22 @@ def test_a_picture_that_was_lost_when_the_final_words_were_copied_is_put_back() 
 # the record
 
 
+def test_a_history_longer_than_the_ledger_pushes_nothing_of_now_out_of_it() -> None:
+    talk = Talk()
+    for _ in range(300):
+        talk.show(sighting("a"), sighting("b"))
+        talk.ask()
+        talk.answer()
+    assert talk.last.turn == 300
+    asked = [talk.vision.ledger.get(key) for key in talk.last.current]
+    assert all(seen is not None and seen.captured_s is not None for seen in asked) and len(asked) == 2
+    looks = len(talk.vision.looks)
+    talk.chat_ctx.items.pop()
+    talk.call()
+    talk.request()
+    assert len(talk.vision.looks) == looks  # the follow-up knows how old its pictures are
+
+
 def test_a_request_is_made_once() -> None:
     talk = Talk(sighting())
     request = talk.ask()

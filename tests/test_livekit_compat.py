@@ -8,16 +8,17 @@ import inspect
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import Agent, AgentServer, AgentSession
+from livekit.agents import Agent, AgentServer, AgentSession, room_io
 from livekit.agents.voice.agent_activity import _OnEnterContextVar
 from livekit.agents.voice.room_io import RoomIO
 from livekit.agents.voice.room_io._output import _ParticipantStreamTranscriptionOutput
 from livekit.agents.voice.room_io.types import _default_text_input_cb
+from livekit.plugins import openai
 
 from vision_agent import livekit_compat
 from vision_agent.testing.server import LocalServer
@@ -210,3 +211,34 @@ async def test_what_was_said_is_logged_under_names_that_begin_with_the_mark(
 def test_names_of_modules_that_are_not_documented(module: str, names: list[str]) -> None:
     found = importlib.import_module(module)
     assert all(hasattr(found, name) for name in names)
+
+
+async def test_it_is_known_whether_livekit_answers_typed_text_and_whom_it_listens_to(
+    server: LocalServer,
+) -> None:
+    async def own(session: AgentSession[Any], event: room_io.TextInputEvent) -> None: ...
+
+    for options, takes, chooses in (
+        (WITH_TEXT, True, True),
+        (TEXT_ONLY, False, True),
+        (replace(WITH_TEXT, text_input=room_io.TextInputOptions(text_input_cb=own)), False, True),
+        (replace(WITH_TEXT, participant_identity="alice"), True, False),
+    ):
+        async with (
+            joined(server, "agent") as room,
+            EchoLLM() as model,
+            AgentSession[Any](llm=model) as session,
+        ):
+            await session.start(Agent(instructions=""), room=room, room_options=options)
+            assert livekit_compat.takes_typed_text(session) is takes
+            assert livekit_compat.chooses_participant(session) is chooses
+    async with EchoLLM() as model, AgentSession[Any](llm=model) as session:
+        await session.start(Agent(instructions=""))
+        assert not livekit_compat.takes_typed_text(session)
+        assert not livekit_compat.chooses_participant(session)
+
+
+def test_the_names_of_openais_session_are_where_we_look_for_them() -> None:
+    session = openai.realtime.RealtimeSession
+    assert any(each.__module__.startswith(livekit_compat._OPENAI_MODULES) for each in session.__mro__)
+    assert callable(session.send_event)

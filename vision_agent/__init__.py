@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agent import VisionAgent
     from .errors import ConfigError, ImageError, SourceError, VisionAgentError
+    from .imaging.files import read_picture
     from .imaging.frame import Frame
     from .imaging.jpeg import EncodedImage, encode_jpeg
     from .initial import initial_context
     from .options import ContextOptions, VisionOptions
+    from .output import RoomOutput
     from .record.sighting import Sighting, View
     from .sources import FrameSource, open_source
+    from .views.choice import AllViews, ViewPolicy
     from .views.filters import BlurRegion, MaskRegion, PictureFilter
     from .views.vision import Vision
 
 __all__ = [
+    "AllViews",
     "BlurRegion",
     "ConfigError",
     "ContextOptions",
@@ -29,9 +33,11 @@ __all__ = [
     "ImageError",
     "MaskRegion",
     "PictureFilter",
+    "RoomOutput",
     "Sighting",
     "SourceError",
     "View",
+    "ViewPolicy",
     "Vision",
     "VisionAgent",
     "VisionAgentError",
@@ -40,11 +46,13 @@ __all__ = [
     "encode_jpeg",
     "initial_context",
     "open_source",
+    "read_picture",
 ]
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AllViews": "views.choice",
     "BlurRegion": "views.filters",
     "ConfigError": "errors",
     "ContextOptions": "options",
@@ -54,9 +62,11 @@ _MODULES = {
     "ImageError": "errors",
     "MaskRegion": "views.filters",
     "PictureFilter": "views.filters",
+    "RoomOutput": "output",
     "Sighting": "record.sighting",
     "SourceError": "errors",
     "View": "record.sighting",
+    "ViewPolicy": "views.choice",
     "Vision": "views.vision",
     "VisionAgent": "agent",
     "VisionAgentError": "errors",
@@ -64,6 +74,7 @@ _MODULES = {
     "encode_jpeg": "imaging.jpeg",
     "initial_context": "initial",
     "open_source": "sources",
+    "read_picture": "imaging.files",
 }
 
 

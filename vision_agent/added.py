@@ -15,12 +15,12 @@ from .views.vision import Vision
 async def encoded(
     picture: EncodedImage | Frame | VideoFrameLike | bytes, *, vision: Vision, caption: str
 ) -> EncodedImage:
-    """Make a picture of what a tool has, in the size and quality of the views.
+    """Make a picture from what a tool has, in the size and quality of the views.
 
     Args:
         picture: A picture, a frame of any pixel format, or the bytes of a picture file.
         vision: Its filters apply to a frame: those of all views, of the frame's source and of the caption.
-        caption: What it shows; the name of the view for a LiveKit frame, which has none.
+        caption: What it shows; for a LiveKit frame also the name of the view.
 
     Raises:
         ImageError: It can't be read, or a filter failed.
@@ -38,7 +38,7 @@ async def encoded(
 
 
 def added(image: EncodedImage, caption: str, *, purpose: Purpose, owner: str = "") -> Sighting:
-    """Return the sighting of a picture that came just now.
+    """Return the sighting of a picture that has just arrived.
 
     Args:
         image: The picture.

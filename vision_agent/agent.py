@@ -52,10 +52,11 @@ class VisionAgent(Agent):
         uploads: Limits on uploads from a participant.
         listen_to: Who may ask and send in a room: ``everybody`` but agents and devices, a list of
             identities, or ``linked``, the one person LiveKit's session listens to.
-        questions: Takes typed questions, if the caller opened it before the session started and closes it.
+        questions: Takes typed questions, if the caller has opened it before the session starts; the caller
+            closes it.
 
     Raises:
-        ConfigError: ``listen_to`` is none of these.
+        ConfigError: ``listen_to`` has another value.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -121,8 +122,8 @@ class VisionAgent(Agent):
 
         Args:
             picture: A picture, a frame of any pixel format, or the bytes of a picture file. A frame goes
-                through the filters of all views and through those of its ``source``; for a frame of
-                LiveKit's, which has none, the caption's are taken.
+                through the filters of all views, of its ``source`` and of the view that the caption
+                names. A LiveKit frame has no source: there only the caption counts.
             caption: What it shows, in a few words.
 
         Returns:
@@ -223,7 +224,7 @@ class VisionAgent(Agent):
         return presence
 
     def _asker(self) -> str:
-        """Return the identity of the person who speaks; empty where the message tells who asks."""
+        """Return the identity of the person who speaks; empty if the message itself names who asks."""
         return "" if self._presence is None else self._presence.spoken_by()
 
     def _realtime_session(self) -> llm.RealtimeSession[Any] | None:
@@ -237,7 +238,7 @@ class VisionAgent(Agent):
             self._binder.added(event.item)
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
-        """Give a realtime model the view of now for what was typed, or what the agent says by itself."""
+        """Give a realtime model the current view for a typed question, or if the agent speaks by itself."""
         is_asked = event.source == "generate_reply" and event.user_initiated
         if self._feed is not None and is_asked and event.speech_handle.input_details.modality == "text":
             self._feed.typed()  # the model's turn starts when this returns

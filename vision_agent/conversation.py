@@ -155,4 +155,4 @@ class _Pieces(io.TextOutput):
         self._on_text(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: ``capture_text`` keeps no text back."""

@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 from livekit import rtc
-from livekit.agents import AgentSession
+from livekit.agents import AgentSession, llm
 from livekit.agents.cli.log import NOISY_LOGGERS, ColoredFormatter, JsonFormatter
 from livekit.agents.voice.agent_activity import ActivityClosedError, _OnEnterContextVar
 from livekit.agents.voice.agent_session import SessionConnectOptions
@@ -32,6 +32,7 @@ __all__ = [
     "chooses_participant",
     "claim_user_turn",
     "lasting_connect_options",
+    "openai_conversation",
     "session_task",
     "set_answer_attributes",
     "takes_typed_text",
@@ -42,6 +43,8 @@ Result = TypeVar("Result")
 
 PRIVATE_FIELD_PREFIX = "lk.pii."
 """How LiveKit's log records name the fields that hold what people and the agent said."""
+_OPENAI_MODULES = ("livekit.agents.llm._realtime.openai", "livekit.plugins.openai.realtime")
+"""Where OpenAI's session class is defined in livekit-agents 1.8 and in the plugin before it."""
 _MANY_ERRORS = 1_000_000_000
 _OUTPUTS = "_ParticipantTranscriptionOutput__outputs"
 
@@ -120,3 +123,14 @@ def chooses_participant(session: AgentSession[Any]) -> bool:
     except RuntimeError:  # it is not in a room
         return False
     return not options.participant_identity
+
+
+def openai_conversation(session: llm.RealtimeSession[Any]) -> Any | None:
+    """Return the realtime session that takes OpenAI's client events, or None if it is of another kind.
+
+    Of a fallback adapter it is the session in use now.
+    """
+    active = getattr(session, "_active", session)  # of RealtimeModelFallbackAdapter
+    modules = [each.__module__ for each in type(active).__mro__]
+    is_openai = any(module.startswith(_OPENAI_MODULES) for module in modules)
+    return active if is_openai and hasattr(active, "send_event") else None

@@ -1,4 +1,4 @@
-"""What the model can do with a picture besides talk about it."""
+"""What the model can do with a picture, besides talking about it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def annotate_tool(seen: Callable[[RunContext[Any]], Awaitable[Seen]], output: Pi
 
 
 def seen_by_call(ledger: Ledger, call_id: str) -> Seen:
-    """Return what the model saw in the request that made a tool call; nothing if that is not known."""
+    """Return what the model saw in the request that made a tool call; empty if it is not known."""
     request = ledger.request_of_call(call_id)
     if request is None:
         return Seen(current=())

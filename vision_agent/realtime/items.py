@@ -14,9 +14,9 @@ from typing import Any
 
 from livekit.agents import llm
 
+from ..livekit_compat import openai_conversation
 from ..record.sighting import Sighting
 from ..turns.lines import picture_line
-from .policy import conversation_of
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class PictureItems:
             image["detail"] = self._detail
         line = {"type": "input_text", "text": picture_line(sighting, asked="now")}
         item = {"id": item_id, "type": "message", "role": "user", "content": [line, image]}
-        conversation = conversation_of(self._session)
+        conversation = openai_conversation(self._session)
         if conversation is None:
             raise RuntimeError("the realtime session in use takes no conversation items")
         event = {"type": "conversation.item.create", "item": item}
@@ -92,7 +92,7 @@ class PictureItems:
 
     def _delete(self, item_id: str | None) -> None:
         """Delete an item that is on the server; one on its way is deleted when it has arrived."""
-        conversation = conversation_of(self._session)
+        conversation = openai_conversation(self._session)
         if conversation is not None and item_id in self._present:
             event = {"type": "conversation.item.delete", "item_id": item_id}
             conversation.send_event({**event, "event_id": f"{item_id}_delete"})

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from livekit.agents import llm
 
+from ..livekit_compat import openai_conversation
+
 FramePolicy = Literal["stream", "items", "items_while_speaking"]
 """When pictures go out.
 
@@ -15,8 +17,6 @@ one picture a view goes out with each question, and replaces the one before.
 ``items_while_speaking``: as ``items``, and while the user speaks at the speaking rate, too. It is for
 a server that decides by itself when the user has finished, and answers in the same moment.
 """
-_CONVERSATION_MODULES = ("livekit.agents.llm._realtime.openai", "livekit.plugins.openai.realtime")
-"""Where OpenAI's session class is defined in livekit-agents 1.8 and in the plugin before it."""
 
 
 def policy_of(session: llm.RealtimeSession[Any]) -> FramePolicy:
@@ -25,17 +25,6 @@ def policy_of(session: llm.RealtimeSession[Any]) -> FramePolicy:
     Args:
         session: Of any plugin, or LiveKit's fallback adapter over several.
     """
-    if conversation_of(session) is None:
+    if openai_conversation(session) is None:
         return "stream"
     return "items_while_speaking" if session.capabilities.turn_detection else "items"
-
-
-def conversation_of(session: llm.RealtimeSession[Any]) -> Any | None:
-    """Return the session that takes OpenAI's client events, or None if it is of another kind.
-
-    Of a fallback adapter it is the session in use now.
-    """
-    active = getattr(session, "_active", session)  # RealtimeModelFallbackAdapter tells it in no other way
-    modules = [each.__module__ for each in type(active).__mro__]
-    is_openai = any(module.startswith(_CONVERSATION_MODULES) for module in modules)
-    return active if is_openai and hasattr(active, "send_event") else None

@@ -137,7 +137,9 @@ def sightings_of(message: llm.ChatMessage, ledger: Ledger) -> list[Sighting]:
     for known in about(message).get("sightings", ()):
         sighting = ledger.get(known["id"])
         if sighting is None:
-            sighting = ledger.note(_restored(known, pictures.get(known["id"])))
+            sighting = _restored(known, pictures.get(known["id"]))
+            if sighting.image is not None or sighting.address:  # else an old turn's, of which a line is left
+                ledger.note(sighting)
         found.append(sighting)
     return found
 

@@ -186,7 +186,7 @@ class Eye:
             self._ready = None
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
-        """Log an error that ended the task; a look then makes its own picture, the next hold starts anew."""
+        """Log an error that ended the task; a look then makes its own picture, the next hold a new task."""
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("preparing failed", extra={"source": self.source.name}, exc_info=error)
 
