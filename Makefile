@@ -70,7 +70,8 @@ browser:
 	|| echo "==> without Chromium the page's test is skipped: install chromium"
 
 test: setup server rtsp-server browser page
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -m "not alone" --numprocesses 2 --dist loadfile
+	.venv/bin/python -m pytest -m alone
 
 # The lowest versions pyproject.toml allows, on the oldest Python that is here: the tests of what is made with each of
 # them, as far as these need no server

@@ -1,10 +1,10 @@
-"""A network camera with motion JPEG: multipart over HTTP, at the pace of its rate, for whoever asks.
+"""A network camera with motion JPEG: multipart over HTTP, at its frame rate, for every client.
 
     python benchmarks/mjpeg_camera.py 1920x1080 30
 
-It shows the benchmark's scene, which has a sensor's noise: 0.2 MB a picture at 1080p, where a drawn card
-would be a quarter of that. Nothing is encoded while it is served. Prints its port when it is ready, and
-serves until killed.
+It shows the benchmark's scene, which has the noise of a sensor: 0.2 MB per picture at 1080p; a drawn card
+would need a quarter of that. It encodes the pictures before it serves them. It prints its port when it is
+ready, and serves until killed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PICTURES, QUALITY = 30, 80
 
 
 class Camera:
-    """Shows the same pictures to everyone, each client from the first one on."""
+    """Shows the same pictures to every client, starting with the first one."""
 
     def __init__(self, size_wh: tuple[int, int], fps: float) -> None:
         self._fps, self._parts = fps, []
@@ -36,7 +36,7 @@ class Camera:
             self._parts.append(PART.format(len(data)).encode() + data + b"\r\n")
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one client until it goes."""
+        """Answer one client until it disconnects."""
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(HEAD)

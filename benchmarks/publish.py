@@ -1,10 +1,10 @@
-"""What publishing costs: an H.264 clip passed through, beside the same one decoded and encoded.
+"""What publishing costs: an H.264 clip passed through, and the same clip decoded and encoded.
 
     python benchmarks/publish.py [--seconds 15] [--rounds 3] [--json FILE]
 
 720p30, one subscriber in another process, a real livekit-server on loopback. Each round runs both
-routes, one after the other, each publisher in a process of its own. CPU is that of the publishing
-process alone, in percent of one core, from when the subscriber gets pictures.
+routes, one after the other, each publisher in a separate process. The CPU figure is that of the
+publishing process alone, in percent of one core, measured once the subscriber gets pictures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_SHARE = 0.25
 
 
 def as_publisher(route: str, clip: str, seconds: float) -> dict[str, float]:
-    """Publish the clip, and measure this process while it is watched."""
+    """Publish the clip, and measure this process while somebody watches."""
 
     async def run() -> dict[str, float]:
         url, key, secret = sys.stdin.readline().split()
@@ -47,7 +47,7 @@ def as_publisher(route: str, clip: str, seconds: float) -> dict[str, float]:
         access = Access(url=url, keys=keys, room=ROOM, identity="camera")
         publisher = Publisher(open_source(clip), access, encode=route == "encoded")
         running = asyncio.create_task(publisher.run(), name="publisher")
-        # the first seconds look for the rate
+        # in the first seconds WebRTC is still looking for the rate
         await until(lambda: publisher.counts.wire_pictures >= 3 * FPS, within_s=30)
         before_s, cpu_s = time.monotonic(), time.process_time()
         pictures, sent = publisher.counts.wire_pictures, publisher.counts.wire_bytes
@@ -69,7 +69,7 @@ def as_publisher(route: str, clip: str, seconds: float) -> dict[str, float]:
 
 
 def as_viewer() -> None:
-    """Watch until killed; decodes every picture, as a viewer does."""
+    """Watch until killed; decode every picture, as a viewer does."""
 
     async def run() -> None:
         url, token = sys.stdin.readline().split()
@@ -88,7 +88,7 @@ def as_viewer() -> None:
 
 
 async def measured(server: LocalServer, route: str, clip: Path, seconds: float) -> dict[str, Any]:
-    """Run one publisher and one viewer, each in a process of its own."""
+    """Run one publisher and one viewer, each in a separate process."""
     pipe = asyncio.subprocess.PIPE
     command = [sys.executable, __file__, "--clip", str(clip), "--seconds", str(seconds), "--as"]
     viewer = await asyncio.create_subprocess_exec(*command, "viewer", stdin=pipe, stdout=pipe)
@@ -109,7 +109,7 @@ async def measured(server: LocalServer, route: str, clip: Path, seconds: float) 
 
 
 async def compare(seconds: float, rounds: int) -> dict[str, Any]:
-    """Run both routes, alternated."""
+    """Run both routes in turn."""
     runs: dict[str, list[dict[str, Any]]] = {route: [] for route in ROUTES}
     with tempfile.TemporaryDirectory() as folder:
         options = {"g": "30", "bf": "0", "preset": "veryfast", "tune": "zerolatency", "b": "2M"}
@@ -131,7 +131,7 @@ async def compare(seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure, print a table and JSON; 1 if the target was missed."""
+    """Measure, print a table and JSON; return 1 if the target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--rounds", type=int, default=3)

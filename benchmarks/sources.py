@@ -1,11 +1,11 @@
-"""What a camera costs while nobody looks: ours at rest, beside OpenCV reading the same.
+"""What a camera costs while nobody looks: our source at rest, and OpenCV reading the same.
 
     python benchmarks/sources.py [--seconds 10] [--json FILE]
 
-Each case runs in a process of its own, at 1080p30: a motion-JPEG file; a live motion-JPEG camera in
+Each case runs in a separate process, at 1080p30: a motion-JPEG file; a live motion-JPEG camera in
 another process (``mjpeg_camera.py``, multipart over HTTP); an H.264 file; and that clip from an RTSP
-server in another process (GStreamer's; left out where it is not installed).
-CPU is that of the reading process alone, in percent of one core, from when pictures flow.
+server in another process (GStreamer's; skipped if it is not installed).
+The CPU figure is that of the reading process alone, in percent of one core, measured once pictures flow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_PERCENT = {"mjpeg file": 1.0, "mjpeg http": 1.0, "h264 file": 2.5, "h264 rts
 
 
 def ours(uri: str, seconds: float, demand: str) -> dict[str, float]:
-    """Read with a source of ours at this demand."""
+    """Read with our source at this demand."""
     from vision_agent import open_source
     from vision_agent.demand import Demand
     from vision_agent.sources.capture import CaptureSource
@@ -80,7 +80,7 @@ def ours(uri: str, seconds: float, demand: str) -> dict[str, float]:
 
 
 def opencv(uri: str, seconds: float) -> dict[str, float]:
-    """Read with ``cv2.VideoCapture`` as fast as the clip plays."""
+    """Read with ``cv2.VideoCapture`` at the speed at which the clip plays."""
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     import cv2
 
@@ -88,7 +88,7 @@ def opencv(uri: str, seconds: float) -> dict[str, float]:
     assert capture.read()[0]
     count, cpu_s, started_s = 0, time.process_time(), time.monotonic()
     while (passed_s := time.monotonic() - started_s) < seconds:
-        if "://" not in uri:  # a file is read as fast as it goes, if nobody waits
+        if "://" not in uri:  # without a wait OpenCV reads a file as fast as it can
             time.sleep(max(0.0, count / FPS - passed_s))
         if not capture.read()[0]:
             break
@@ -112,7 +112,7 @@ def camera() -> Iterator[str]:
 
 @contextmanager
 def served(clip: Path) -> Iterator[str | None]:
-    """Serve the clip by RTSP; None where GStreamer's server isn't installed."""
+    """Serve the clip over RTSP; yield None if GStreamer's server isn't installed."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
     script = Path(__file__).parents[1] / "tests" / "rtsp_server.py"
@@ -131,14 +131,14 @@ def served(clip: Path) -> Iterator[str | None]:
 
 
 def measured(how: str, uri: str, seconds: float) -> dict[str, Any]:
-    """Run one case in a process of its own."""
+    """Run one case in a separate process."""
     command = [sys.executable, __file__, "--case", how, "--uri", uri, "--seconds", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def main() -> int:
-    """Measure, print a table and JSON; 1 if a target was missed."""
+    """Measure, print a table and JSON; return 1 if a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")

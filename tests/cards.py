@@ -1,4 +1,4 @@
-"""What a request and a view hold."""
+"""Read the pictures and codes of a request, and of a view."""
 
 from __future__ import annotations
 

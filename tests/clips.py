@@ -1,4 +1,4 @@
-"""Clips of the testcard: the code in the picture changes with each second of the time stamps."""
+"""Clips of the testcard: the code changes with each second of the time stamps."""
 
 from __future__ import annotations
 

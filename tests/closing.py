@@ -1,4 +1,4 @@
-"""A worker whose sessions can be closed from outside: each is what the worker makes of it."""
+"""The real worker, with sessions that a test can close from outside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ own = worker.entrypoint
 
 
 async def entrypoint(ctx: JobContext, *, config: Config) -> None:
-    """Answer as ever, until a packet on the topic ``close``."""
+    """Answer as usual, until a packet arrives on the topic ``close``."""
     await own(ctx, config=config)
 
     def on_data(packet: rtc.DataPacket) -> None:

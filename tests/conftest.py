@@ -12,14 +12,14 @@ from vision_agent.testing.server import LocalServer
 
 from .servers import needs_gstreamer
 
-# Runs after the SDK's own end, since it is registered before: a native thread that calls Python while the
-# interpreter goes away aborts the process, whatever the tests said.
+# This runs after the SDK's own exit handler, because we register it first. If a native thread calls Python
+# while the interpreter ends, the process aborts, even if all tests have passed.
 atexit.register(threading.Event().wait, 0.5)
 
 TASK_ENDS_S = 2.0
 """How long what a test left may take to end by itself, in seconds."""
 
-MAY_BLOCK = {  # at the start or on the side, where no picture waits
+MAY_BLOCK = {  # at the start, or where no picture has to wait
     "vision_agent/bench/command.py": {"bench"},
     "vision_agent/bench/load.py": {"resident_mb"},
     "vision_agent/bench/markdown.py": {"read_report"},
@@ -32,9 +32,21 @@ MAY_BLOCK = {  # at the start or on the side, where no picture waits
 }
 
 
+ALONE = {
+    *("test_bench", "test_bench_peers", "test_bench_room", "test_choice", "test_fault_rounds", "test_memory"),
+    *("test_publish", "test_room", "test_rtsp", "test_tracks", "test_watcher"),
+}
+"""Files whose tests measure time or memory: no other test runs beside them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes the fixture ``server``; a test that starts livekit-server itself is marked in place."""
+    """Mark the tests that run alone, and those that use the fixture ``server``.
+
+    Tests that start livekit-server have their own mark.
+    """
     for item in items:
+        if item.path.stem in ALONE:
+            item.add_marker(pytest.mark.alone)
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.server)
 
@@ -51,7 +63,7 @@ def no_blocking_calls() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 async def no_leaked_tasks() -> AsyncIterator[None]:
-    """Every task of a test ends with it; a room's own a moment later, when its last event has come."""
+    """Every task of a test must end with it; a room's own tasks end shortly after, with its last event."""
     before = asyncio.all_tasks() | {asyncio.current_task()}
     yield
     if left := asyncio.all_tasks() - before - {asyncio.current_task()}:

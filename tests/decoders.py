@@ -1,4 +1,4 @@
-"""The decoder processes of this one, and pictures that keep them busy."""
+"""The decoder processes that this process has started, and pictures that keep them busy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .files import file_of
 from .waiting import until
 
 AMID_BYTES = 120_000_000
-"""Memory that no decoder process has at rest, but one has amid a huge picture."""
+"""A decoder process needs less memory than this at rest, and more while it decodes a huge picture."""
 
 
 @cache
@@ -23,14 +23,14 @@ def huge() -> bytes:
 
 @cache
 def many_scans(count: int, side_px: int = 700) -> bytes:
-    """A progressive JPEG with so many scans, of which all but a few change nothing."""
+    """A progressive JPEG with this number of scans; only a few of them change anything."""
     data = file_of("JPEG", Image.new("L", (side_px, side_px), 128), progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
 
 
 def decoders(parent_pid: int | None = None) -> list[psutil.Process]:
-    """Those that run; one that has ended but was not waited for yet runs no longer."""
+    """The running decoder processes, without those that have ended and were not waited for yet."""
     found = []
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(parent_pid).children():
@@ -41,7 +41,7 @@ def decoders(parent_pid: int | None = None) -> list[psutil.Process]:
 
 
 async def stopped_amid_picture(parent_pid: int | None = None) -> psutil.Process:
-    """Wait until a decoder process is in the middle of a huge picture, and let it go no further."""
+    """Wait until a decoder process is in the middle of a huge picture, and stop it there."""
 
     def amid() -> list[psutil.Process]:
         with suppress(psutil.NoSuchProcess):

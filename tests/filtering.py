@@ -1,4 +1,4 @@
-"""Pictures with something to hide, filters that hide it or fail, and what can be read after all."""
+"""Pictures with something to hide, filters that hide it or fail, and readers for what is still visible."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def two_codes(hidden: str = "HIDDEN", size_wh: tuple[int, int] = (640, 360)) -> 
 
 
 def frame_of(upright: U8, *, kind: str = "limited", rotation_deg: int = 0) -> Frame:
-    """Make the frame of which a source would have given this picture, once it is upright."""
+    """Make the frame that a source would give for this picture; upright, it shows exactly the picture."""
     stored = np.ascontiguousarray(np.rot90(upright, k=rotation_deg // 90))
     height, width = stored.shape[:2]
     if kind == "jpeg":
@@ -124,7 +124,7 @@ class RgbMask:
 
 
 class FailingFilter:
-    """Raises while it is told to."""
+    """Raises an error while the test wants it to."""
 
     layout: Literal["i420"] = "i420"
 
@@ -177,7 +177,7 @@ def write_still_clip(
 
 
 class Spectator:
-    """Somebody in the room who reads the codes in every picture that comes."""
+    """A viewer in the room who reads the codes in every picture."""
 
     def __init__(self, room: rtc.Room) -> None:
         self.count = 0
@@ -197,7 +197,7 @@ class Spectator:
             async for event in stream:
                 turned = 90 * int(event.rotation)  # type: ignore[call-overload]  # the SDK says it is an enum
                 frame = Frame.from_video_frame(event.frame, captured_s=0.0, rotation_deg=turned)
-                if frame.width <= 8:  # a black one that the SDK makes up where a track begins or ends
+                if frame.width <= 8:  # a black frame that the SDK creates where a track starts or ends
                     continue
                 self.texts |= await asyncio.to_thread(texts_of, frame)
                 self.latest = frame

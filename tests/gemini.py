@@ -1,4 +1,4 @@
-"""A server on loopback that speaks Gemini's wire format and answers from the pixels it is sent."""
+"""A server on loopback that speaks Gemini's wire format and answers from the pixels it gets."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _SPELLINGS = {"mime_type": "mimeType", "file_uri": "fileUri", "function_declarat
 class GeminiServer:
     """``POST /<version>/models/<model>:streamGenerateContent``, server-sent events back.
 
-    It says the codes of the last turn's pictures, repeats a line that tells of no picture, and where
-    a tool is offered and the question names it, calls it with what it read.
+    It says the codes in the last turn's pictures, and repeats a line that says why there is no picture. If
+    the request offers a tool and the question names it, it calls the tool with what it has read.
     """
 
     def __init__(self) -> None:

@@ -20,13 +20,13 @@ PATH = r"/{any:/?}ws/google.ai.generativelanguage.{version}.GenerativeService.Bi
 
 
 def field(message: dict[str, Any], name: str) -> Any:
-    """Return a field by its Python name; of Protocol Buffers' two spellings the client sends both."""
+    """Return a field by its Python name; the client uses both spellings of Protocol Buffers."""
     head, *rest = name.split("_")
     return message.get(name, message.get(head + "".join(part.capitalize() for part in rest)))
 
 
 class GeminiLiveServer:
-    """Takes frames and text; a completed turn is answered with the codes of the newest frame.
+    """Takes frames and text; it answers a completed turn with the codes in the newest frame.
 
     Args:
         folder: Where the certificate of the server's own authority goes.

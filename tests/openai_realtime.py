@@ -26,7 +26,7 @@ LEAST_AUDIO_BYTES = 4800  # 100 ms of 24 kHz, 16 bit
 
 @dataclass
 class Answer:
-    """One response, and what the conversation held when it was created."""
+    """One response, and the content of the conversation when it was created."""
 
     items: list[dict[str, Any]]
     codes: list[str]
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass
 class OpenAIRealtimeServer:
-    """Keeps a conversation by the rules of the API; each breach becomes an error event.
+    """Keeps a conversation by the rules of the API; each violation becomes an error event.
 
     Args:
         echoes: Whether ``conversation.item.added`` holds pictures, as the reference says, or leaves them
@@ -94,12 +94,12 @@ class OpenAIRealtimeServer:
         return [text for item in self.items if not has_picture(item) for text in texts_of(item)]
 
     async def begin_speech(self) -> None:
-        """Hear somebody begin to speak, as the server's own voice activity detection does."""
+        """Simulate the start of speech, as the server's own voice activity detection reports it."""
         self._speech_id = self._new_id("item")
         await self._send("input_audio_buffer.speech_started", audio_start_ms=0, item_id=self._speech_id)
 
     async def end_speech(self) -> None:
-        """Hear the end: the audio becomes an item, and where the server answers itself, it does so now."""
+        """Simulate the end of speech: audio becomes an item; with ``answers_itself`` a response follows."""
         await self._send("input_audio_buffer.speech_stopped", audio_end_ms=900, item_id=self._speech_id)
         await self._commit(self._speech_id)
         if self.answers_itself:

@@ -39,7 +39,7 @@ async def publisher_of(
 
 
 class Viewer:
-    """Somebody in the room who watches every track there is; knows when each picture came."""
+    """A viewer in the room who watches every track, and records when each picture came."""
 
     def __init__(self, room: rtc.Room, *, reads: bool = True) -> None:
         self.joined_s = time.monotonic()
@@ -74,12 +74,12 @@ class Viewer:
 
     @property
     def waited_s(self) -> float:
-        """From joining to the first picture, in seconds."""
+        """Time from joining to the first picture, in seconds."""
         assert self.first_s is not None
         return self.first_s - self.joined_s
 
     async def more(self, count: int = 3, *, within_s: float = 15) -> None:
-        """Wait for so many more pictures."""
+        """Wait for this many more pictures."""
         wanted, deadline_s = self.count + count, time.monotonic() + within_s
         while self.count < wanted:
             assert time.monotonic() < deadline_s, f"{self.count} pictures, and no more came in time"

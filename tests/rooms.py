@@ -1,4 +1,4 @@
-"""People in a room: a camera with the testcard, an agent, and who asks it."""
+"""People in a room: a camera with the testcard, an agent, and a person who asks."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ async def publishing(
 ) -> AsyncIterator[rtc.LocalTrackPublication]:
     """Publish the testcard at 30 fps.
 
-    ``late_s`` shifts its clock, to tell two cards apart; ``turned`` quarters clockwise must be
-    undone by who looks; where ``flowing`` is not set the camera stalls.
+    ``late_s`` shifts its clock, so that two cards differ. The card is ``turned`` by quarters clockwise, and
+    the viewer must turn it back. While ``flowing`` is not set, the camera stalls.
     """
     video = rtc.VideoSource(*size_wh)
     track = rtc.LocalVideoTrack.create_video_track(name, video)

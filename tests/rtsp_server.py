@@ -1,9 +1,9 @@
-"""An RTSP server for tests, by GStreamer: run with the Python that has Debian's ``gi``.
+"""An RTSP server for tests, with GStreamer; run it with a Python that has Debian's ``gi``.
 
     /usr/bin/python3 rtsp_server.py PORT PATH CODEC [USER PASSWORD]
 
-serves the clip PATH at ``/live``, from its beginning for the first client, at the pace of its time
-stamps. CODEC is ``h264`` (an MP4 file) or ``jpeg`` (an AVI file). Prints a line when it is ready.
+serves the clip PATH at ``/live``, in real time, from its beginning for the first client. CODEC is ``h264``
+(an MP4 file) or ``jpeg`` (an AVI file). It prints a line when it is ready.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""A binder whose views show what a test says, without a camera."""
+"""A binder whose views show what a test decides, without a camera."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CARD = EncodedImage(data=b"card", mime_type="image/jpeg", width=4, height=3)
 
 
 def sighting(view: str = "desk", *, age_s: float = 0.08, **known: Any) -> Sighting:
-    """What a view showed so long ago."""
+    """What a view showed ``age_s`` ago."""
     now_s = time.monotonic()
     known = {"image": CARD, "captured_unix_s": time.time() - age_s, **known}
     return Sighting(view=view, captured_s=now_s - age_s, chosen_s=now_s, **known)
@@ -29,7 +29,7 @@ def nothing(view: str = "desk", problem: str = "it is muted") -> Sighting:
 
 
 class Seeing:
-    """Stands for ``Vision``: shows what it is set to, and counts how often somebody looks."""
+    """Replaces ``Vision``: shows what the test sets, and counts the looks."""
 
     def __init__(self, *shows: Sighting, **options: Any) -> None:
         self.options = VisionOptions(**options)

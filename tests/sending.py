@@ -37,12 +37,12 @@ class Sender:
         await self.room.local_participant.send_bytes(data, name=name, topic="images", **options)
 
     async def burst(self, count: int) -> list[dict[str, Any]]:
-        """Send as many at once, named by their number, and wait for all the answers."""
+        """Send this many at once, named by their number, and wait for all the answers."""
         await asyncio.gather(*(self.post(file_of("PNG"), str(n)) for n in range(count)))
         return [await self.answer() for _ in range(count)]
 
     async def fill(self, data: bytes, count: int) -> None:
-        """Post as many as may be under way, and one too many: when it is refused, the others have arrived."""
+        """Post as many as may be in flight, and one more: when it is refused, the others have arrived."""
         for n in range(count):
             await self.post(data, str(n))
         answer = await self.send(b"one too many", "last", "")

@@ -41,7 +41,7 @@ def rtsp_server(port: int, clip: Path, *login: str, codec: str = "h264") -> Iter
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[int]:
-    """Accepts, and says nothing: what is left of a camera whose cable was pulled."""
+    """Accepts connections and sends nothing, like a camera whose cable was pulled."""
     held: list[asyncio.StreamWriter] = []
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

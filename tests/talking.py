@@ -1,4 +1,4 @@
-"""An agent in a room that answers what people type, with a model whose every answer a test decides."""
+"""An agent in a room that answers typed questions, with a model whose answers the test decides."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CAMERA = api.VideoGrants(can_publish=True, can_subscribe=False)
 
 
 class EchoLLM(llm.LLM[Any]):
-    """Answers ``You asked: …``, fails while there are failures left, waits while ``goes_on`` is not set."""
+    """Answers ``You asked: …``; fails while ``failures`` are left, and waits while ``goes_on`` is not set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ async def talking(
     queue: FairQueue | None = None,
     attach: bool = True,
 ) -> AsyncIterator[Talk]:
-    """Answer in a room, as the worker does; without ``attach`` questions are taken and kept only."""
+    """Answer in a room, as the worker does; without ``attach`` it only takes and keeps the questions."""
     model = EchoLLM() if model is None else model
     options = lasting_connect_options()
     async with model, Questions(room, listening=listening, queue=queue) as questions:
@@ -122,7 +122,7 @@ async def talking(
 
 @asynccontextmanager
 async def person(server: LocalServer, identity: str) -> AsyncIterator[Visitor]:
-    """Join as a person with a microphone: of people who publish nothing the server tells up to 3 s late."""
+    """Join as a person with a microphone: the server announces people who publish nothing up to 3 s late."""
     async with joined(server, identity) as room:
         microphone = rtc.LocalAudioTrack.create_audio_track("microphone", rtc.AudioSource(16000, 1))
         await room.local_participant.publish_track(microphone)

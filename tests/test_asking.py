@@ -1,4 +1,4 @@
-"""Requests that no new words of a user began, and pictures that tools add: in a real session."""
+"""Requests that no new user message started, and pictures that tools add, in a real session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The side-by-side: our own script on the pipe, and peers that can't be installed or break."""
+"""The comparison with peers: our own script over the pipe, and peers that can't be installed or that fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark's parts on a real server, as short as they get; and what idle views may cost, in counts."""
+"""The benchmark's parts on a real server, as short as possible; and the cost of idle views, in counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras without a camera: what is asked of the driver, what is chosen, and what is said of faults."""
+"""Cameras, without hardware: requests to the driver, the chosen format, and messages about faults."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_permission_is_really_denied_to_another_user(tmp_path: Path) -> None:
 
 
 class FakePicamera2:
-    """picamera2 as its manual and its source tell: padded rows, jobs one after another, a stop is one too."""
+    """picamera2 as in its manual and source: padded rows, one job after the other, also for a stop."""
 
     opened = 0
     gate = threading.Event()
@@ -331,7 +331,7 @@ class FakePicamera2:
 
 
 class FlushablePicamera2(FakePicamera2):
-    """A newer one, which can forget the jobs that wait."""
+    """A newer version, which can drop the waiting jobs."""
 
     def cancel_all_and_flush(self) -> None:
         self.flushed.set()

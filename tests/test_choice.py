@@ -31,7 +31,7 @@ def test_the_askers_own_views_come_first_and_those_that_show_nothing_do_not_coun
 
 
 class Cards(Vision):
-    """Several testcards in one place, as a robot's cameras are."""
+    """Several testcards in one ``Vision``, like the cameras of a robot."""
 
     def __init__(self, *sources: CardSource, options: VisionOptions | None = None, limit: int = 8) -> None:
         super().__init__(source=None, options=options, policy=AllViews(limit=limit))

@@ -1,4 +1,4 @@
-"""The decoder process by itself, and the order in which people get to it."""
+"""The decoder process alone, and the order in which senders get their turn."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_a_picture_that_takes_too_much_cpu_time_is_refused() -> None:
             with pytest.raises(ImageError, match=r"at most 0\.1 s of CPU time"):
                 await decoder.decode(huge())
             assert decoder.killed == killed
-            # each has the time for itself
+            # each picture has the whole time
             for _ in range(3):
                 assert (await decoder.decode(file_of("PNG"))).width == 640
 
@@ -129,7 +129,7 @@ async def test_a_process_that_dies_takes_one_picture_along(caplog: pytest.LogCap
     async with decoding() as decoder:
         task = asyncio.create_task(decoder.decode(huge()))
         (await stopped_amid_picture()).kill()
-        with pytest.raises(ImageError, match="broke off"):
+        with pytest.raises(ImageError, match="the decoder failed"):
             await task
         await decoder.decode(file_of("PNG"))
         (process,) = decoders()
@@ -138,17 +138,18 @@ async def test_a_process_that_dies_takes_one_picture_along(caplog: pytest.LogCap
         task = asyncio.create_task(decoder.decode(bytes(9_000_000)))
         await until(lambda: psutil.Process().io_counters().write_chars > written + 50_000)
         process.kill()  # before it had all of the file
-        with pytest.raises(ImageError, match="broke off"):
+        with pytest.raises(ImageError, match="the decoder failed"):
             await task
         await decoder.decode(file_of("PNG"))
         assert decoder.killed == 2
-    assert [record.message for record in caplog.records] == ["the decoder process ended amid a picture"] * 2
+    message = "the decoder process ended while it decoded a picture"
+    assert [record.message for record in caplog.records] == [message] * 2
 
 
 async def test_a_process_that_died_while_it_was_idle_is_replaced() -> None:
     async with decoding() as decoder:
         await decoder.decode(file_of("PNG"))
-        process = decoder._process  # whether asyncio has taken note of the end shows nowhere else
+        process = decoder._process  # only here we see whether asyncio has noticed the end
         assert process is not None
         process.kill()
         await until(lambda: process.returncode is not None)

@@ -1,4 +1,4 @@
-"""Each finding of ``vision-agent doctor``, from the real part in the state it is about."""
+"""Each finding of ``vision-agent doctor``, with the real part in the state that the finding describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No way out goes around the lens: what a mask covers is seen at none of the doors."""
+"""No output goes around the lens: what a mask covers is visible at none of them."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def card_vision(covered: bool, **options: Any) -> Vision:
 
 
 async def check(picture: U8, covered: bool) -> None:
-    """The code is there only where nothing covers it; the text beside it in any case."""
+    """The code is visible only if nothing covers it; the text next to it is always visible."""
     assert await asyncio.to_thread(texts_in, picture) == (set() if covered else HIDDEN)
     words = [mark.text for mark in await asyncio.to_thread(read_text, picture)]
     assert any("TODAY" in word.upper() for word in words), words
@@ -311,7 +311,7 @@ Policy = Literal["stream", "items_while_speaking"]
 async def realtime_pictures(
     vision: Vision, policy: Policy, *, named: bool
 ) -> AsyncIterator[tuple[RealtimeFeed, list[U8]]]:
-    """Give a feed that runs and what it hands over, typed and spoken for."""
+    """Yield a running feed and the pictures it hands over, after a typed and a spoken question."""
     pictures = list[U8]()
     items = KeptItems()
 
@@ -354,7 +354,7 @@ async def test_what_a_realtime_model_sees(covered: bool, policy: Policy, named: 
 
 @filtered
 async def test_a_camera_in_a_room(server: LocalServer, covered: bool) -> None:
-    """By its view's name; another camera is left as it is."""
+    """A filter for one view's name leaves another camera as it is."""
     filters: Filters | None = {"camera of alice": [MaskRegion(QR_REGION)]} if covered else None
     read: dict[str, set[str]] = {"camera of alice": set(), "camera of bob": set()}
     async with (

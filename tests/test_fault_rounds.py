@@ -30,7 +30,7 @@ SMALL_JPEG = encode_rgb(render(0.0, (160, 90)), max_side_px=320).data
 
 
 async def three_pictures(request: web.Request) -> web.StreamResponse:
-    """Send two pictures and a torn one, then hang up: a camera that is unplugged."""
+    """Send two pictures and a part of one, then close the connection, like an unplugged camera."""
     response = web.StreamResponse(headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
     await response.prepare(request)
     for data in (JPEG, JPEG, JPEG[: len(JPEG) // 2]):
@@ -40,7 +40,7 @@ async def three_pictures(request: web.Request) -> web.StreamResponse:
 
 
 async def other_sizes(request: web.Request) -> web.StreamResponse:
-    """Send pictures whose size changes from one to the next, then hang up."""
+    """Send pictures whose size changes from one to the next, then close the connection."""
     response = web.StreamResponse(headers={"Content-Type": "multipart/x-mixed-replace; boundary=frame"})
     await response.prepare(request)
     for data in (JPEG, SMALL_JPEG, JPEG, SMALL_JPEG):
@@ -67,7 +67,7 @@ async def locked(request: web.Request) -> web.StreamResponse:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """H.264 whose clock goes on, is set back, and whose size changes."""
+    """H.264 whose clock first goes on, then is set back, and whose size changes."""
     folder = tmp_path_factory.mktemp("fault clips")
     large = write_clip(folder / "large.ts", seconds=0.6)
     small = write_clip(folder / "small.ts", seconds=0.6, size_wh=(160, 90))

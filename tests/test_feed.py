@@ -1,4 +1,4 @@
-"""A publisher's source that fails, and what it comes back as."""
+"""A publisher's source that fails, and its state when it comes back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .waiting import until
 
 
 class Scripted:
-    """Fails as told, once for each time it is opened, and then gives pictures."""
+    """Fails with the given errors, one each time it is opened, and then gives pictures."""
 
     name = "camera"
     problem: str | None = None

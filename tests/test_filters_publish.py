@@ -1,4 +1,4 @@
-"""What a publisher with a filter sends: at the other end nothing of the covered part arrives."""
+"""What a publisher with a filter sends: nothing of the covered part arrives at the viewer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BOTH = {"HIDDEN", "SHOWN"}
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """It would pass through."""
+    """A stream that would pass through without a filter."""
     path = tmp_path_factory.mktemp("filters") / "clip.mp4"
     return write_still_clip(path, two_codes(), options={**LIVE, "preset": "ultrafast", "g": "15"})
 
@@ -118,7 +118,7 @@ async def test_while_a_filter_fails_nothing_is_sent_and_it_is_said_until_it_work
 async def test_a_source_that_comes_back_does_not_pass_through_either(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have been another one before: why it was encoded is forgotten when it fails."""
+    """When a source fails, the reason why it was encoded is reset: it may come back as another stream."""
     source, decoders = opened(clip), list[object]()
 
     async def frames() -> AsyncIterator[Frame]:

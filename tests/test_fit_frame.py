@@ -1,4 +1,4 @@
-"""Frames for a realtime model are the pictures a model that is asked would get."""
+"""The frames for a realtime model show the same as the pictures for other models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subclass that overrides a hook and forgets ``super()``: what makes the agent see goes on."""
+"""A subclass that overrides a hook and forgets ``super()``: the agent still sees."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_on_user_turn_completed_without_super_keeps_the_preemptive_replys_
 
 
 class Rewording(VisionAgent):
-    """Puts the user's words in its own, and so drops whatever else is in the message."""
+    """Rewrites the user's message, and so drops everything else in it."""
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         new_message.content = ["What does the QR code say, please?"]
@@ -133,7 +133,7 @@ class OwnNode(VisionAgent):
 
 
 class ThroughSuper(OwnNode):
-    """Calls the one it stands in for."""
+    """Calls the method that it overrides."""
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings

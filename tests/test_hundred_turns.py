@@ -1,4 +1,4 @@
-"""A long conversation with everything on: what it holds stays within its limits."""
+"""A long conversation with everything switched on: its memory stays within the limits."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PATCHES = {"red": (200, 30, 30), "green": (30, 160, 60), "blue": (30, 60, 200), 
 
 @pytest.fixture(params=["ipp", "no ipp"])
 def with_and_without_ipp(request: pytest.FixtureRequest) -> Iterator[None]:
-    """With the routes of x86 and, on any machine, those of ARM."""
+    """Run with the code paths of x86 and, on any machine, with those of ARM."""
     there = cv2.ipp.useIPP()
     if request.param == "ipp" and not there:
         pytest.skip("OpenCV has no IPP here")
@@ -192,7 +192,7 @@ def test_both_ranges_reach_black_and_white(full_range: bool) -> None:
 
 
 def test_the_border_of_an_odd_picture_is_as_flat_as_the_rest() -> None:
-    """The encoder reads a row and a column more than there are; they must not be of other memory."""
+    """The encoder reads one row and one column too many; they must not come from other memory."""
     for size_wh in ((5, 5), (6, 5), (5, 6), (113, 201)):
         frame = Frame.from_rgb(flat((90, 90, 90), size_wh), captured_s=0.0)
         for _ in range(20):
@@ -299,7 +299,7 @@ def test_scaling_is_as_near_to_the_mean_over_the_area_as_livekits(scene: str) ->
 @pytest.mark.usefixtures("with_and_without_ipp")
 @pytest.mark.parametrize(("size_wh", "max_side_px"), [((1280, 720), 512), ((1920, 1080), 768)], ids=str)
 def test_the_fast_path_stays_fast(size_wh: tuple[int, int], max_side_px: int) -> None:
-    """Ratios of the best of several alternated runs: they hold on a slow and on a busy machine."""
+    """Ratios of the best of several runs in turn: they also hold on a slow or busy machine."""
     frame = Frame.from_rgb(render(1_700_000_000.25, size_wh), captured_s=0.0)
     video = i420_video(frame)
     image = encode_jpeg(video, max_side_px=max_side_px)

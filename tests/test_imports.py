@@ -1,4 +1,4 @@
-"""Imports inside the package go one way, and its pure core knows neither asyncio nor livekit."""
+"""Imports inside the package go one way, and its pure core imports neither asyncio nor livekit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer of the built-in model that nobody waits for any more costs nothing further."""
+"""An interrupted answer of the built-in model costs nothing more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: what it keeps, and what it lets go."""
+"""The ledger: what it keeps, and what it drops."""
 
 from __future__ import annotations
 

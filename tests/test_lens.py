@@ -1,4 +1,4 @@
-"""What a lens makes of every kind of frame: the part asked for, and nothing of what is covered."""
+"""The pictures that a lens makes of every kind of frame: the requested part, and nothing that is covered."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_mask_covers_exactly_its_part_of_the_upright_picture(
 def test_what_is_under_a_mask_makes_no_difference_to_a_single_byte(
     make: Any, kind: str, rotation_deg: int, size_wh: tuple[int, int], crop: Region | None
 ) -> None:
-    """Not only unreadable: of two pictures that differ under the mask the same picture is made."""
+    """The mask does more than make it unreadable: two pictures that differ only under it become the same."""
     lens = Lens(filters=[make(LEFT)], max_side_px=500, quality=95)
     frames = [
         frame_of(two_codes(text, size_wh), kind=kind, rotation_deg=rotation_deg)
@@ -268,7 +268,7 @@ def test_with_a_filter_no_packet_is_handed_on_with_what_it_has_beside_the_pictur
 
 
 class Odd:
-    """A filter that answers with something else, or writes where it must not."""
+    """A filter that returns something wrong, or writes to read-only arrays."""
 
     def __init__(self, what: str, layout: str = "i420") -> None:
         self._what = what

@@ -1,4 +1,4 @@
-"""A session that listens to one person: never to a camera, and to the next one when that person left."""
+"""A session that listens to one person: never to a camera; when that person has left, to the next one."""
 
 from __future__ import annotations
 

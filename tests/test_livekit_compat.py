@@ -1,4 +1,4 @@
-"""What the package uses of LiveKit beyond its public API: it is there, and does what we think it does."""
+"""The non-public names of LiveKit that the package uses: they exist, and do what we expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that never answers, while 720p30 flows: a shorter version of the benchmark's five minutes."""
+"""A model that never answers while 720p30 arrives: a shorter version of the benchmark's five minutes."""
 
 from __future__ import annotations
 

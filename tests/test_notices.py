@@ -1,4 +1,4 @@
-"""A model that fails is told in the room and in the log, once an answer, and the session goes on."""
+"""If the model fails, the room and the log get one line for each answer, and the session goes on."""
 
 from __future__ import annotations
 

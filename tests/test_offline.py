@@ -1,4 +1,4 @@
-"""The built-in model: what it answers is true of the pixels in the request, or it says that it can't tell."""
+"""The built-in model: its answers are true for the pixels in the request, or it says that it can't tell."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def labels(boxes: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def only(picture: U8, box: dict[str, Any]) -> U8:
-    """The picture with nothing left on it but what is in the box."""
+    """The picture with everything removed except what is in the box."""
     height, width = picture.shape[:2]
     left, right = (round(box[side] * width / 1000) for side in ("left", "right"))
     top, bottom = (round(box[side] * height / 1000) for side in ("top", "bottom"))

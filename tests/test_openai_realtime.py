@@ -40,7 +40,7 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[OpenAIRealtimeSer
 async def talking(
     api: OpenAIRealtimeServer, agent: Agent, *, ears: ScriptedVAD | None = None, **options: Any
 ) -> AsyncIterator[AgentSession[Any]]:
-    """Talk to the server; with ``ears`` the turns are ours, without them the server's."""
+    """Talk to the server; with ``ears`` LiveKit decides the turns, without them the server does."""
     model = model_of(api, **options)
     turns: dict[str, Any] = {}
     if ears is not None:
@@ -57,7 +57,7 @@ async def talking(
 
 
 async def reached(count: Callable[[], int], wanted: int) -> None:
-    """Wait until there are exactly so many; one more would be an error."""
+    """Wait until there are exactly this many; more is an error."""
     await until(lambda: count() >= wanted)
     assert count() == wanted
 
@@ -73,7 +73,7 @@ def model_of(api: OpenAIRealtimeServer, **options: Any) -> openai.realtime.Realt
 
 
 async def more_frames(vision: Vision, count: int) -> None:
-    """Wait until so many more frames have reached the only view."""
+    """Wait until this many more frames have reached the only view."""
     statistics = vision.eyes[0].watcher.statistics
     wanted = statistics.received + count
     await until(lambda: statistics.received >= wanted)
@@ -86,7 +86,7 @@ async def shows(vision: Vision, source: CardSource, moment_s: float) -> None:
 
 
 async def check_in_step(api: OpenAIRealtimeServer, agent: Agent) -> None:
-    """LiveKit knows the conversation as it is, but for our pictures, and the agent holds none of them."""
+    """LiveKit's copy of the conversation is right, except for our pictures; the agent has none of them."""
     session = agent.realtime_llm_session
     there = [item["id"] for item in api.items if item not in api.ours]
     await until(lambda: [item.id for item in session.chat_ctx.items] == there, within_s=2)

@@ -1,4 +1,4 @@
-"""Which steps back of a stream's time stamps are B-frames, and which a clock's."""
+"""If a stream's time stamps go back: is it a B-frame, or a clock that was set back?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's page in a real Chromium, with a file for a camera and a person who clicks and types."""
+"""The demo's page in a real Chromium, with a file as the camera and a person who clicks and types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a room with several people: it shows whose answer it is, and that an answer failed."""
+"""The page in a room with several people: it shows who asked each question, and that an answer failed."""
 
 from __future__ import annotations
 

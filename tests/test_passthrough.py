@@ -1,4 +1,4 @@
-"""What is sent without decoding: proven by decoding what was sent, and reading it."""
+"""What the pass-through sends: the tests decode it and read the codes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIVE = {"bf": "0", "tune": "zerolatency"}
 
 
 class Recorder:
-    """Keeps what is sent, and asks for what it is told to ask."""
+    """Keeps what is sent, and makes the requests that the test sets."""
 
     def __init__(self) -> None:
         self.units: list[AccessUnit] = []
@@ -47,13 +47,13 @@ class Recorder:
         return Feedback(key_asked=asked, target_bps=self.target_bps)
 
     def since_key(self, number: int = -1) -> list[AccessUnit]:
-        """From one of the key pictures on, to the end."""
+        """From one of the key frames to the end."""
         keys = [index for index, unit in enumerate(self.units) if unit.is_key]
         return self.units[keys[number] :]
 
 
 def seconds_shown(sent: list[AccessUnit]) -> list[int | None]:
-    """Decode what was sent with a decoder that knows nothing else; give the second of each picture."""
+    """Decode what was sent with a fresh decoder; return the second that each picture shows."""
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.thread_count = 1
@@ -70,7 +70,7 @@ def seconds_shown(sent: list[AccessUnit]) -> list[int | None]:
 async def played(
     path: Path | str, recorder: Recorder, counts: PublishCounts, *, ask_at: tuple[int, ...] = ()
 ) -> ReaderStatistics:
-    """Read a clip once by the pass-through; ask for a key picture when so many units were sent."""
+    """Read a clip once through the pass-through; request a key frame after this many units."""
     source = opened(f"{path}?loop=0")
     source.decoder = partial(Passthrough, link=lambda: recorder, opened=lambda size_wh: None, counts=counts)
 
@@ -129,7 +129,7 @@ def test_key_pictures_get_the_parameter_sets_they_lack(tmp_path: Path) -> None:
     bare = list(raw_annexb(clip, in_band=False))
     beside = b"".join(b"\0\0\1" + unit for unit in units(whole[0]) if unit[0] & 31 in (SPS, PPS))
     for sets in (ParameterSets(beside), ParameterSets()):
-        sets.completed(whole[0])  # where nothing is beside the stream, its first key picture told them
+        sets.completed(whole[0])  # without extradata, they come from the first key frame
         second_key = AccessUnit(data=sets.completed(bare[15]), size_wh=(1, 1), is_key=True, captured_s=0)
         rest = [AccessUnit(data=each, size_wh=(1, 1), is_key=False, captured_s=0) for each in bare[16:]]
         assert seconds_shown([second_key, *rest]) == [1] * 15
@@ -144,7 +144,7 @@ async def test_who_comes_between_two_key_pictures_sees_now_and_then_the_camera_o
     await played(clip, recorder, counts, ask_at=(8, 23))
     keys = [index for index, unit in enumerate(recorder.units) if unit.is_key]
     assert keys[0] == 0 and len(keys) == 4 and keys[-1] == 45
-    assert 8 <= keys[1] <= 14 and 23 <= keys[2] <= 29  # made here, as soon as it was asked for
+    assert 8 <= keys[1] <= 14 and 23 <= keys[2] <= 29  # encoded by us, as soon as it was requested
     for key in keys:
         assert seconds_shown(recorder.units[key:]) == [index // 15 for index in range(key, 60)]
     assert counts.bridges == 1 and counts.bridged == 45 - keys[1]
@@ -220,7 +220,7 @@ def test_a_slow_network_gets_fewer_pictures_and_all_again_when_it_recovers() -> 
     thinning = Thinning()
 
     def run(from_s: int, to_s: int, target_bps: int) -> list[tuple[float, bool, bool]]:
-        """30 pictures a second of 4 kB, a key picture each 2 s; every second one is referred to."""
+        """30 frames per second of 4 kB, a key frame every 2 s; other frames refer to every second one."""
         thinning.target_bps = target_bps
         out = []
         for index in range(from_s * 30, to_s * 30):

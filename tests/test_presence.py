@@ -14,7 +14,7 @@ from vision_agent import Vision, VisionAgent, VisionOptions
 from vision_agent.demand import Demand
 from vision_agent.testing.server import LocalServer
 
-from .cards import ListeningLLM
+from .cards import ListeningLLM, images_in
 from .files import file_of
 from .rooms import codes, joined, publishing
 from .sending import Sender
@@ -33,7 +33,7 @@ async def agent_of(
     options: room_io.RoomOptions = WITH_TEXT,
     **known: Any,
 ) -> AsyncIterator[tuple[AgentSession[Any], VisionAgent]]:
-    """An agent as the README shows it: nothing is said about who is heard."""
+    """An agent as in the README, without a setting of who is heard."""
     model = ListeningLLM() if model is None else model
     agent = VisionAgent(vision=Vision.for_room(room, options=VisionOptions(max_wait_s=0.5)), **known)
     async with model, AgentSession[Any](llm=model) as session:
@@ -129,3 +129,14 @@ async def test_the_next_agent_of_a_session_takes_over(server: LocalServer) -> No
                 await until(lambda: session.current_agent is not first and first._presence is None)
                 assert codes((await alice.answer_to(await alice.post(QUESTION))).text)
                 assert (await Sender(alice.room).send(file_of("PNG"), "card.png", "image/png"))["accepted"]
+
+
+async def test_one_picture_more_than_may_wait_is_refused_and_the_others_go_out(server: LocalServer) -> None:
+    model = ListeningLLM()
+    async with joined(server, "agent") as room, agent_of(room, model), person(server, "alice") as alice:
+        sender = Sender(alice.room)
+        results = [await sender.send(file_of("PNG"), f"{n}.png", "image/png", f"card {n}") for n in range(9)]
+        assert [result["accepted"] for result in results] == [True] * 8 + [False]
+        assert results[-1]["reason"] == "8 pictures wait for the next question already: ask it first"
+        await alice.answer_to(await alice.post(QUESTION))
+        assert len(images_in(model.requests[-1])) == 8

@@ -1,4 +1,4 @@
-"""A source in a real room: who comes when sees what is there now, whatever goes away in between."""
+"""A source in a real room: every viewer sees the current picture, also after losses of source or room."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def long_group(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One key picture in ten seconds."""
+    """One key frame in ten seconds."""
     path = tmp_path_factory.mktemp("publish") / "long.mp4"
     return write_clip(path, size_wh=(640, 360), fps=15, seconds=20, options={**LIVE, "g": "150"})
 
@@ -52,7 +52,7 @@ async def test_twenty_questions_about_what_passes_through_twenty_right(
             (second,) = codes(
                 await ask_until(session, lambda answer: bool(codes(answer)) and codes(answer)[0] != first)
             )
-            began_s = time.monotonic() - (second - BASE_S)  # late by an answer's time at most
+            began_s = time.monotonic() - (second - BASE_S)  # late by at most the time of an answer
             right = 0
             for _ in range(20):
                 await asyncio.sleep(random.uniform(0.05, 0.35))
@@ -63,7 +63,7 @@ async def test_twenty_questions_about_what_passes_through_twenty_right(
         state = publisher.state
         assert right == 20
         assert state.route == "passthrough" and state.size_wh == (1280, 720) and state.problem is None
-        # the first group's length is known when it has ended; from then on the next key picture is near
+        # we know the length of the first group when it has ended; then we can expect the next key frame soon
         assert publisher.counts.sent > 100 and publisher.counts.bridged <= 30
 
 
@@ -79,13 +79,13 @@ async def test_who_comes_late_sees_now_within_two_seconds_though_the_next_key_pi
                 late = await others.enter_async_context(viewing(server, f"late {number}"))
                 await until(lambda late=late: len(late.seconds) >= 2)  # type: ignore[misc]
                 waits_s.append(late.waited_s)
-                # what was seen first was of that moment: the next second came within a second
+                # the first picture was current: the next second followed within a second
                 (at_s, shown), (next_s, following) = late.seconds[:2]
                 assert following == shown + 1 and next_s - at_s < 1.5
         assert max(waits_s) <= 2, waits_s
         assert publisher.counts.bridges >= 1
         shown_early = [second for _, second in early.seconds]
-        assert shown_early == sorted(shown_early)  # nobody was set back
+        assert shown_early == sorted(shown_early)  # the video did not jump back for anybody
         bridged = publisher.counts.bridged
         await until(lambda: publisher.counts.sent_keys >= 2 and early.seconds[-1][1] >= 11, within_s=20)
         assert publisher.counts.bridged <= bridged + 15 * 10
@@ -146,7 +146,7 @@ async def test_a_server_killed_and_started_again_gets_the_pictures_again(
             assert first._process is not None
             first._process.kill()
             await until(lambda: publisher.state.problem is not None, within_s=20)
-            assert publisher.state.flows  # it is being got back: no reason to be restarted
+            assert publisher.state.flows  # it is recovering: no reason for a restart
             async with LocalServer(port=port, api_secret=secret) as again:
                 await until(
                     lambda: publisher.state.problem is None and publisher.state.published, within_s=45

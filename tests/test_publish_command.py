@@ -1,4 +1,4 @@
-"""``vision-agent publish`` as a real process: what it says, how it ends, what it tells systemd."""
+"""``vision-agent publish`` as a real process: what it prints, how it ends, what it reports to systemd."""
 
 from __future__ import annotations
 

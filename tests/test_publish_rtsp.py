@@ -1,4 +1,4 @@
-"""A camera's RTSP stream passed through into a room: joined late, and gone for a while."""
+"""A camera's RTSP stream passed through into a room: late viewers, and a camera that is gone for a while."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .waiting import until
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One key picture in ten seconds."""
+    """One key frame in ten seconds."""
     path = tmp_path_factory.mktemp("rtsp") / "live.mp4"
     return write_clip(path, size_wh=(640, 360), seconds=40, options={**LIVE, "g": "150"})
 

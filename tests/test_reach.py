@@ -15,7 +15,7 @@ def enough(reach: Reach, side_px: int, now_s: float, *, full_px: int | None = 12
 
 @pytest.fixture
 def reach() -> Reach:
-    """One that was raised at 100 s and given nothing larger than 640 since."""
+    """A ``Reach`` that was raised at 100 s and has got nothing larger than 640 since."""
     reach = Reach()
     reach.came(320, 99.0)
     reach.raised(100.0)

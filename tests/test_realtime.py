@@ -1,4 +1,4 @@
-"""A realtime model, Gemini Live's real client, fed with frames while it listens."""
+"""A realtime model (Gemini Live's real client) that gets frames while it listens."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_a_camera_that_goes_away_is_told_once_and_so_is_its_return(gemini:
         count = len(gemini.frames)
         answer = await ask(session)
         assert "muted" in answer and not codes(answer)
-        assert len(gemini.frames) == count  # no old picture passes for now
+        assert len(gemini.frames) == count  # no old picture counts as current
         source.problem = None
         await until(lambda: gemini.texts[-1] == '["desk" shows what is there now, again]')
         assert codes(await ask(session)) == [1_700_000_000]
@@ -198,7 +198,7 @@ async def test_an_error_of_the_model_s_client_costs_one_picture_and_is_logged_on
 
     async with Vision(source=source, options=VisionOptions(silent_fps=0.01)) as vision:
         async with feeding(RealtimeFeed(vision, push=push, tell=tell)) as feed:
-            await until(lambda: len(pushed) == 1)  # of a hundred seconds' one, the fourth try
+            await until(lambda: len(pushed) == 1)  # the fourth attempt; the rate is one picture in 100 s
             feed.typed()
             await until(lambda: len(pushed) > 1)
             source.problem = "it is muted"
@@ -302,7 +302,7 @@ async def feeding(feed: RealtimeFeed) -> AsyncIterator[RealtimeFeed]:
 
 
 class MoodySource(CardSource):
-    """Raises once where it should say why it shows nothing."""
+    """Raises an error once when it is asked why it shows nothing."""
 
     def __init__(self) -> None:
         self.moody = False
@@ -316,7 +316,7 @@ class MoodySource(CardSource):
 
 
 class Conversation:
-    """Notes the pictures that a conversation would hold."""
+    """Records the pictures that a conversation would contain."""
 
     def __init__(self) -> None:
         self.images: list[EncodedImage] = []
@@ -346,7 +346,7 @@ def no_frame(frame: rtc.VideoFrame) -> None:
 
 
 async def no_line(line: str) -> None:
-    """Take what the model is told."""
+    """Take the lines for the model."""
 
 
 def code_of(frame: rtc.VideoFrame) -> int:
@@ -359,7 +359,7 @@ def are_full_size(frames: Sequence[rtc.VideoFrame]) -> bool:
 
 
 async def names_on(frame: rtc.VideoFrame) -> set[str]:
-    """Read the names of views written on a frame; the reader leaves out the spaces as it likes."""
+    """Read the names of views on a frame; the text reader may leave out spaces."""
     rgb = Frame.from_video_frame(frame, captured_s=0.0).to_rgb()
     lines = await asyncio.to_thread(read_text, rgb)
     return {text for line in lines if "alice" in (text := line.text.replace(" ", ""))}

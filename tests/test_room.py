@@ -1,4 +1,4 @@
-"""The main job on a real livekit-server: real tracks, real clients, answers proven from the pixels."""
+"""The main use on a real livekit-server: real tracks, real clients, answers checked against the pixels."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ async def test_idle_decodes_a_picture_per_group_and_active_is_current_at_once(
             after = source.statistics
             assert after is not None and latest.frame is not None
             assert 2 <= after.decoded - before.decoded <= 4
-            assert time.monotonic() - latest.frame.captured_s < 2.3  # a group, and a second of ours
+            assert time.monotonic() - latest.frame.captured_s < 2.3  # one group, and one second for us
             for _ in range(5):
-                await latest.next()  # a key picture: the worst moment is just before the next
+                await latest.next()  # a key frame: the worst moment is just before the next
                 await demuxed(source, 12)
                 asked_s = time.monotonic()
                 source.set_demand(Demand.ACTIVE)

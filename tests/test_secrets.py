@@ -1,4 +1,4 @@
-"""Keys, passwords and tokens: where they must not be seen, and what a device's token lets it do."""
+"""Keys, passwords and tokens: where they must not appear, and what a device's token allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and pictures as sources: what is shown when, what it costs, and what is said when it can't be."""
+"""Files and pictures as sources: what they show when, what they cost, and their messages about faults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_file_plays_at_real_speed(clips: Path, name: str) -> None:
 
 
 async def test_idle_decodes_key_pictures_only_and_active_is_current_at_once(clips: Path) -> None:
-    source = opened(clips / "reordered.mp4")  # one key picture in 4 s
+    source = opened(clips / "reordered.mp4")  # one key frame in 4 s
     source.set_demand(Demand.IDLE)
     async with watched(source) as latest:
         first = await latest.next()
@@ -209,7 +209,8 @@ async def test_the_colours_of_every_pixel_format(
         rgb = (await latest.next()).to_rgb()
     assert rgb.shape == (182, 322, 3)
     assert np.abs(rgb[2:20, 5:300].mean(axis=(0, 1)) - (236, 236, 228)).max() < 4  # the card's paper
-    assert np.abs(rgb[-9:-3, 4:9].mean(axis=(0, 1)) - (200, 40, 40)).max() < 14  # the moving square
+    columns = np.abs(rgb[-9:-3].mean(axis=0) - (200, 40, 40)).max(axis=1)
+    assert (columns < 14).sum() >= 5  # the moving square, wherever it is by now
 
 
 async def test_the_size_may_change_in_the_middle(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Spoken turns in a real AgentSession: VAD, STT, TTS and audio both ways, every setting at its default."""
+"""Spoken turns in a real AgentSession: VAD, STT, TTS, audio input and output, every setting the default."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_a_spoken_question_about_a_muted_camera_is_told_so() -> None:
 
 
 class LookingUp(VisionAgent):
-    """Adds what it has found out to each spoken turn, as many agents do; that makes a new request of it."""
+    """Adds retrieved notes to each spoken turn, as many agents do; this causes a new request."""
 
     def __init__(self, vision: Vision, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__(vision=vision)
@@ -108,7 +108,7 @@ class LookingUp(VisionAgent):
 
 
 class Forgetful(LookingUp):
-    """Does so without the hook it stands in for."""
+    """Does the same, without a call to ``super()``."""
 
     async def on_user_turn_completed(self, turn_ctx: llm.ChatContext, new_message: llm.ChatMessage) -> None:
         turn_ctx.add_message(role="assistant", content="Found out: the desk is brown.")

@@ -1,4 +1,4 @@
-"""``vision-agent start``: where its health check listens, and how long open rooms go on after a signal."""
+"""``vision-agent start``: the address of its health check, and how long open rooms go on after a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``vision-agent chat`` as a person and as a script uses it: a real process, on a terminal and on pipes."""
+"""``vision-agent chat`` as people and scripts use it: a real process, on a terminal and on pipes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Screen:
         os.write(self._master, keys.encode())
 
     async def until(self, pattern: str, *, times: int = 1) -> re.Match[str]:
-        """Wait until the screen shows the pattern so often; return the last place."""
+        """Wait until the screen shows the pattern this many times; return the last match."""
 
         async def wait() -> re.Match[str]:
             while len(found := list(re.finditer(pattern, "\n".join(self._screen.display)))) < times:

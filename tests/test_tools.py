@@ -77,7 +77,7 @@ def _shown(view: str, level: int = 128, purpose: Purpose = "turn") -> Sighting:
 
 
 class Called:
-    """A tool ``annotate`` after a request that showed these."""
+    """The tool ``annotate``, after a request that showed these sightings."""
 
     def __init__(self, *current: Sighting, earlier: Sequence[Sighting] = (), turn: int = 2) -> None:
         self.output = KeptOutput()

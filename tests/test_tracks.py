@@ -1,4 +1,4 @@
-"""What can happen to a room's tracks, and what each view then costs and shows."""
+"""Events of a room's tracks, and what each view then costs and shows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_a_turned_camera_is_shown_upright(server: LocalServer, turned: int
 async def test_at_rest_a_view_is_small_or_off_and_a_question_gets_it_in_full(
     server: LocalServer, policy: str, rest: Demand, dynacast: bool
 ) -> None:
-    # within a second of going down a layer takes 1.2 s to come up: key frames are rationed
+    # a layer that went down less than a second ago takes 1.2 s to come up: the server limits key frames
     options = VisionOptions(demand=policy, grace_s=0.5, max_wait_s=3)
     async with joined(server, "agent") as room, joined(server, "alice", dynacast=dynacast) as alice:
         async with Vision.for_room(room, options=options) as vision, publishing(alice):
@@ -200,7 +200,7 @@ async def test_at_rest_a_view_takes_a_frame_a_second_and_all_of_them_once_asked(
 
 
 async def test_a_view_that_is_wanted_again_at_once_comes_back(server: LocalServer) -> None:
-    """A server gives no track that is asked for on the heels of an unsubscription."""
+    """The server does not deliver a track if we subscribe again immediately after an unsubscribe."""
     options = VisionOptions(demand="on_demand", grace_s=0.0)
     async with joined(server, "agent") as room, joined(server, "alice") as alice, publishing(alice):
         async with Vision.for_room(room, options=options) as vision:

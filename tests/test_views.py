@@ -1,4 +1,4 @@
-"""Which tracks of a room are which views."""
+"""Which track of a room belongs to which view."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_two_cameras_beside_each_other_are_two_views_and_each_keeps_its_na
 async def test_cameras_that_are_there_before_the_agent_stay_two_views_whatever_is_subscribed_first(
     server: LocalServer,
 ) -> None:
-    """In a room that subscribes by itself, at full and at no cost while nobody looks."""
+    """In a room that subscribes to every track: at full cost, and at no cost while nobody looks."""
     async with joined(server, "robot") as robot, publishing(robot, name="front", size_wh=SIZE_WH):
         async with (
             publishing(robot, name="rear", late_s=BEFORE_S, size_wh=SIZE_WH),
@@ -88,7 +88,7 @@ async def until_two_codes(vision: Vision) -> dict[str, Sighting]:
 async def test_of_two_cameras_without_names_the_one_that_is_followed_is_not_lost_to_the_other(
     server: LocalServer,
 ) -> None:
-    """Their events arrive in any order; whatever it is, the view shows one of them and goes on to."""
+    """The events arrive in any order; in each case the view shows one of the tracks, and keeps showing it."""
     async with joined(server, "robot") as robot, publishing(robot, name="", size_wh=SIZE_WH):
         async with publishing(robot, name="", size_wh=SIZE_WH):
             for _ in range(3):

@@ -1,4 +1,4 @@
-"""One slot, newest wins; what a turn is given of it, and what is ready before the turn ends."""
+"""One slot for the newest frame: what a turn gets from it, and what is ready before the turn ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMALL_WH, FULL_WH = (320, 180), (1280, 720)
 
 
 class ScriptedSource:
-    """Gives the frames it is handed, and keeps what was asked of it."""
+    """Gives the frames that a test passes in, and records the requested demand."""
 
     name = "desk"
     full_size_wh: tuple[int, int] | None = FULL_WH
@@ -139,7 +139,7 @@ async def test_a_layer_that_never_comes_is_not_waited_for_longer_than_said(
 async def test_small_frames_after_a_break_are_not_taken_for_all_there_is(
     source: ScriptedSource, watcher: Watcher
 ) -> None:
-    """A camera that was muted or switched begins small, however long ago full size was asked for."""
+    """A camera that was muted or switched starts small, even if full size was requested long ago."""
     watcher.hold()
     source.give(FULL_WH)
     await until(lambda: watcher.latest is not None)
@@ -173,7 +173,7 @@ async def test_whatever_a_source_raises_it_is_told_and_tried_again(
     source.break_off(ZeroDivisionError("a bug in somebody's source"))
     await until(lambda: watcher.statistics.failures == 1)
     assert watcher.problem() == "it failed with ZeroDivisionError"
-    assert "a bug in somebody's source" in caplog.text  # for who has to mend it
+    assert "a bug in somebody's source" in caplog.text  # for the person who has to fix it
     source.give(SMALL_WH)
     await until(lambda: watcher.problem() is None)
 

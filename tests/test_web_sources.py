@@ -59,7 +59,7 @@ class MjpegCamera:
             self.clients -= 1
 
     def is_right(self, frame: Frame) -> bool:
-        """Tell whether a frame shows the time it says, or a tenth before: drawing takes its time."""
+        """Return whether a frame shows its own time, or up to 0.1 s before: drawing takes time."""
         shown_s, said_s = second_in(frame), frame.captured_s - self.started_s
         return shown_s in (math.floor(said_s), math.floor(said_s - 0.15))
 

@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> str:
 
 @pytest.fixture
 def deaf_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -87,7 +87,7 @@ async def test_with_a_camera_there_first_everybody_is_answered_and_a_model_may_f
         async with running("start", *model, environment=keys) as command:
             await until(lambda: "registered worker" in command.err, within_s=60)
             async with running(*publish, environment=keys) as camera:
-                await until(lambda: "in room test as door" in camera.err, within_s=60)  # the room is its
+                await until(lambda: "in room test as door" in camera.err, within_s=60)  # by its token
                 async with person(server, "alice") as alice, person(server, "bob") as bob:
                     await alice.agent_listens()
                     gemini.failures = [400] * 6
@@ -106,7 +106,7 @@ async def test_with_a_camera_there_first_everybody_is_answered_and_a_model_may_f
 async def test_linked_is_one_person_after_the_other_and_the_agent_leaves_when_its_session_ends(
     server: LocalServer, tmp_path: Path
 ) -> None:
-    """The job is the worker's own; a packet on the topic ``close`` closes its session."""
+    """The worker's real job; a packet on the topic ``close`` closes its session."""
     linked = tmp_path / "linked.toml"
     linked.write_text('[worker]\nhealth_port = 0\nload_threshold = 1.0\n[agent]\nlisten_to = "linked"\n')
     program = (sys.executable, "-c", "from tests.closing import main; main()")

@@ -57,7 +57,7 @@ class Command:
 async def running(
     *args: str, environment: Mapping[str, str] | None = None, program: Sequence[str] = COMMAND
 ) -> AsyncIterator[Command]:
-    """Run ``vision-agent ARGS``; what is left of it and its children at the end is killed."""
+    """Run ``vision-agent ARGS``; at the end kill it and its children if they still run."""
     pipe = asyncio.subprocess.PIPE
     command = Command(
         await asyncio.create_subprocess_exec(
@@ -72,7 +72,7 @@ async def running(
 
 @asynccontextmanager
 async def demo(*args: str) -> AsyncIterator[tuple[Command, str]]:
-    """Run the demo; gives its address, as told on stdout."""
+    """Run the demo; yield its address, which it prints on stdout."""
     async with running("demo", *args) as command:
         await until(lambda: "http://" in command.out or command.process.returncode is not None, within_s=60)
         found = re.search(r"http://\S+", command.out)
@@ -101,7 +101,7 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A text of the agent, with the attributes of its stream."""
+    """A text from the agent, with the attributes of its stream."""
 
     text: str
     attributes: Mapping[str, str]
@@ -134,12 +134,12 @@ class Visitor:
         return await asyncio.wait_for(self._answers.get(), within_s)
 
     async def post(self, question: str) -> str:
-        """Ask without waiting for the answer; gives the id of the question."""
+        """Ask without waiting for the answer; return the id of the question."""
         info = await self.room.local_participant.send_text(question, topic="lk.chat")
         return info.stream_id
 
     async def answer_to(self, question_id: str, within_s: float = 20) -> Heard:
-        """Wait for what the agent says to one question: an answer, or why there is none."""
+        """Wait for the agent's reply to one question: an answer, or the reason why there is none."""
 
         def answers() -> list[Heard]:
             return [each for each in self.heard if each.attributes.get("vision.question") == question_id]

@@ -18,7 +18,7 @@ from .waiting import until
 
 
 class Latest:
-    """The newest frame of a source, and how many there were."""
+    """The newest frame of a source, and the number of frames so far."""
 
     def __init__(self) -> None:
         self.frame: Frame | None = None
@@ -63,7 +63,7 @@ def opened(uri: str | Path, *, open_timeout_s: float = 10.0, read_timeout_s: flo
 
 
 async def seen_again(watcher: Watcher, *, max_age_s: float, within_s: float) -> Frame:
-    """Look until there is a fresh picture; a turn would be told of the failure meanwhile."""
+    """Look until there is a fresh picture; before that, a turn would get the failure."""
     deadline_s = time.monotonic() + within_s
     while (frame := await watcher.fresh(max_age_s=max_age_s, max_wait_s=0.1)) is None:
         assert time.monotonic() < deadline_s, f"not seen again: {watcher.problem()}"
@@ -72,7 +72,7 @@ async def seen_again(watcher: Watcher, *, max_age_s: float, within_s: float) -> 
 
 
 async def demuxed(source: CaptureSource, count: int) -> None:
-    """Wait until so many more packets were read."""
+    """Wait until this many more packets were read."""
 
     def so_far() -> int:
         return 0 if source.statistics is None else source.statistics.demuxed

@@ -15,7 +15,7 @@ from .views.vision import Vision
 async def encoded(
     picture: EncodedImage | Frame | VideoFrameLike | bytes, *, vision: Vision, caption: str
 ) -> EncodedImage:
-    """Make a picture from what a tool has, in the size and quality of the views.
+    """Make a picture from a tool's data, in the size and quality of the views.
 
     Args:
         picture: A picture, a frame of any pixel format, or the bytes of a picture file.
@@ -23,7 +23,7 @@ async def encoded(
         caption: What it shows; for a LiveKit frame also the name of the view.
 
     Raises:
-        ImageError: It can't be read, or a filter failed.
+        ImageError: The picture can't be read, or a filter failed.
     """
     if isinstance(picture, EncodedImage):
         return picture
@@ -42,7 +42,7 @@ def added(image: EncodedImage, caption: str, *, purpose: Purpose, owner: str = "
 
     Args:
         image: The picture.
-        caption: What it shows, as the person or the tool says.
+        caption: What the picture shows, in the words of the person or the tool.
         purpose: ``upload`` or ``tool``.
         owner: Identity of the person who sent it, or empty.
     """

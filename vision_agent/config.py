@@ -25,14 +25,14 @@ else:
 Section = TypeVar("Section")
 
 CONFIG_VARIABLE = "VISION_AGENT_CONFIG"
-"""Environment variable that names the config file where no argument does."""
+"""Environment variable that names the config file if no argument does."""
 SERVER_VARIABLES = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 TOKEN_VARIABLE = "LIVEKIT_TOKEN"
 """Environment variable with a ready token for ``vision-agent publish``."""
 SOURCE_VARIABLE = "VISION_AGENT_SOURCE"
-"""Environment variable that names the source of ``vision-agent publish`` where no argument does."""
+"""Environment variable that names the source of ``vision-agent publish`` if no argument does."""
 ENVIRONMENT: Mapping[str, str] = os.environ
-"""The process's environment, for the modules that are to be told of one."""
+"""The environment of this process; other modules get it from here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class AgentOptions:
     model: str = "offline"
     """``offline`` or ``google/<model>``."""
     instructions: str = DEFAULT_INSTRUCTIONS
-    """What the model is told at the start."""
+    """What the model reads at the start."""
     listen_to: Listening = EVERYBODY
     """Whose typed questions are answered."""
 
@@ -52,15 +52,15 @@ class WorkerOptions:
     """How ``vision-agent start`` works for a LiveKit server."""
 
     agent_name: str = ""
-    """Name rooms ask for; empty: every new room gets an agent."""
+    """Only rooms that ask for this name get an agent; empty: every new room gets one."""
     load_threshold: float = 0.7
-    """Share of the CPU above which no new room is taken; 1, and ``dev``: every room is taken."""
+    """Share of the CPU above which the worker takes no new room; with 1, or ``dev``, it takes every room."""
     drain_s: float = 3600.0
-    """How long open rooms may go on after the first stop signal, in seconds; 0, and ``dev``: none."""
+    """How long open rooms may go on after the first stop signal, in seconds; with 0, or ``dev``, they end."""
     health_host: str = "127.0.0.1"
     """Address of the health check; empty: all interfaces."""
     health_port: int = 8081
-    """Port of the health check; 0 and ``dev``: any free one."""
+    """Port of the health check; with 0, or ``dev``, any free one."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -78,17 +78,17 @@ class PublishOptions:
     """How ``vision-agent publish`` brings a source into a room."""
 
     room: str = ""
-    """The room, where no token and no ``--room`` names one."""
+    """The room, if neither a token nor ``--room`` names one."""
     identity: str = ""
-    """Who the camera is in the room; empty: ``camera-``, host name, six letters of this machine."""
+    """Identity of the camera; empty: ``camera-``, host name, six letters of a hash of the machine ID."""
     name: str = "camera"
     """The track's name."""
     report_s: float = 60.0
-    """How often a line on stderr says how it goes, in seconds."""
+    """How often a line on stderr reports the state, in seconds."""
     metrics_host: str = "127.0.0.1"
     """Address of metrics and health."""
     metrics_port: int = -1
-    """Port of metrics and health; -1: not served; 0: any free one."""
+    """Port of metrics and health; -1: none; 0: any free one."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -102,12 +102,12 @@ class PublishOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervisor:
-    """What systemd told this process, if it started it."""
+    """systemd's settings for this process, if systemd started it."""
 
     socket: str = ""
-    """Where it wants to be told how it goes; empty: it does not."""
+    """The socket for reports to systemd; empty: no reports."""
     watchdog_s: float | None = None
-    """How often it wants to be told that all goes well, in seconds, or None."""
+    """systemd restarts the service if it gets no report for this time, in seconds; None: no watchdog."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = ENVIRONMENT) -> Supervisor:
@@ -129,7 +129,7 @@ class Config:
     context: ContextOptions = field(default_factory=ContextOptions)
     """Pictures in the chat context from the start."""
     uploads: UploadLimits = field(default_factory=UploadLimits)
-    """What is accepted from one participant."""
+    """Limits on the pictures that participants send."""
     worker: WorkerOptions = field(default_factory=WorkerOptions)
     """How ``vision-agent start`` works for a LiveKit server."""
     publish: PublishOptions = field(default_factory=PublishOptions)
@@ -138,7 +138,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerKeys:
-    """Where the LiveKit server is, and the key to it."""
+    """The address of the LiveKit server, and its API key."""
 
     url: str = field(repr=False)
     """``ws://`` or ``wss://`` address."""
@@ -152,7 +152,7 @@ class ServerKeys:
         """Read ``LIVEKIT_URL``, ``LIVEKIT_API_KEY`` and ``LIVEKIT_API_SECRET``.
 
         Raises:
-            ConfigError: One is not set, or the URL is none of a LiveKit server.
+            ConfigError: A variable is not set, or the URL can't be that of a LiveKit server.
         """
         missing = [name for name in SERVER_VARIABLES if not environment.get(name)]
         if missing:
@@ -163,13 +163,13 @@ class ServerKeys:
 
 
 def check_url(url: str, name: str = "LIVEKIT_URL") -> None:
-    """Check that an address is one of a LiveKit server.
+    """Check that an address can be that of a LiveKit server.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It can't.
     """
     if not url.startswith(("ws://", "wss://", "http://", "https://")):
-        shown = without_secrets(f"ws://{url}").removeprefix("ws://")  # as an address, whatever it lacks
+        shown = without_secrets(f"ws://{url}").removeprefix("ws://")  # it is meant as an address
         raise ConfigError(f"{name} = {shown!r}: must begin with ws:// or wss://")
     try:
         is_address = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
@@ -182,7 +182,7 @@ def check_url(url: str, name: str = "LIVEKIT_URL") -> None:
 
 
 def load_config(path: Path | None = None) -> Config:
-    """Read a config file, or the one ``VISION_AGENT_CONFIG`` names, or take the defaults.
+    """Read a config file, or the one that ``VISION_AGENT_CONFIG`` names, or use the defaults.
 
     Raises:
         ConfigError: The file can't be read, or has an unknown key or a value that can't be used.
@@ -201,10 +201,10 @@ def load_config(path: Path | None = None) -> Config:
 
 
 def parse_config(text: str) -> Config:
-    """Make a ``Config`` of TOML text.
+    """Make a ``Config`` from TOML text.
 
     Raises:
-        ConfigError: It is no TOML, or has an unknown key or a value that can't be used.
+        ConfigError: It is not TOML, or has an unknown key or a value that can't be used.
     """
     try:
         tables = tomllib.loads(text)

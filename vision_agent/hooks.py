@@ -2,7 +2,7 @@
 
 livekit-agents calls ``on_enter``, ``on_exit``, ``on_user_turn_completed`` and ``llm_node`` of the agent.
 A subclass that forgets ``super()`` in one of them would see nothing, so we wrap each override when the
-class is made. If an override calls ``super()``, our part still runs only once.
+class is defined. If an override calls ``super()``, our part still runs only once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Every name of LiveKit that is not public API and that this package uses, in one place.
+"""Every non-public name of LiveKit that this package uses, in one place.
 
-``tests/test_livekit_compat.py`` checks each of them against the installed version. Where a later
-version lacks one, the package does without what it gives and says so in the log.
+``tests/test_livekit_compat.py`` checks each of them against the installed version.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ __all__ = [
 Result = TypeVar("Result")
 
 PRIVATE_FIELD_PREFIX = "lk.pii."
-"""How LiveKit's log records name the fields that hold what people and the agent said."""
+"""Prefix of the fields in LiveKit's log records that contain what people and the agent said."""
 _OPENAI_MODULES = ("livekit.agents.llm._realtime.openai", "livekit.plugins.openai.realtime")
-"""Where OpenAI's session class is defined in livekit-agents 1.8 and in the plugin before it."""
+"""The modules that define OpenAI's session class: in livekit-agents 1.8, and in the plugin before it."""
 _MANY_ERRORS = 1_000_000_000
 _OUTPUTS = "_ParticipantTranscriptionOutput__outputs"
 
@@ -52,25 +51,25 @@ logger = logging.getLogger(__name__)
 
 
 def lasting_connect_options() -> SessionConnectOptions:
-    """Return options with which no number of failed answers in a row closes a session."""
+    """Return options with which a session stays open after any number of failed answers in a row."""
     return SessionConnectOptions(max_unrecoverable_errors=_MANY_ERRORS)
 
 
 def claim_user_turn(session: AgentSession[Any]) -> AbstractAsyncContextManager[None]:
-    """Say that a person takes the turn, as LiveKit's own handler of typed text does."""
+    """Claim the turn for a person, as LiveKit's own handler of typed text does."""
     return session._claim_user_turn()
 
 
 def text_stream_handler(room: rtc.Room, topic: str) -> Callable[[rtc.TextStreamReader, str], None] | None:
-    """Return the handler that takes a topic's text streams now, if there is one."""
+    """Return the current handler of a topic's text streams, if there is one."""
     return room._text_stream_handlers.get(topic)
 
 
 def session_task(coroutine: Coroutine[Any, Any, Result], *, name: str) -> asyncio.Task[Result]:
     """Create a task that asks a session for answers.
 
-    A task created in an agent's ``on_enter`` inherits that context, and LiveKit then takes all its
-    answers for the agent's greeting: it leaves out the tools that are not for a greeting.
+    A task created in an agent's ``on_enter`` inherits that context. LiveKit would then treat all its
+    answers as the agent's greeting, and leave out the tools that a greeting does not use.
     """
     context = contextvars.copy_context()
     context.run(_OnEnterContextVar.set, None)  # type: ignore[arg-type]  # LiveKit reads it with default None
@@ -81,8 +80,8 @@ def set_answer_attributes(session: AgentSession[Any], attributes: Mapping[str, s
     """Add attributes to each answer that a session's own output streams to its room.
 
     Args:
-        session: A session that has been started.
-        attributes: Read again at the beginning of each stream.
+        session: A started session.
+        attributes: LiveKit reads it at the beginning of each stream.
 
     Returns:
         Whether the session streams its answers to a room itself.
@@ -99,17 +98,17 @@ def set_answer_attributes(session: AgentSession[Any], attributes: Mapping[str, s
         if isinstance(each, _ParticipantStreamTranscriptionOutput)
     ]
     for output in outputs:
-        output._additional_attributes = attributes  # type: ignore[assignment]  # it is only read
+        output._additional_attributes = attributes  # type: ignore[assignment]  # LiveKit only reads it
     if not outputs:
-        logger.warning("answers carry no address: livekit-agents has changed; install version 1.8.9")
+        logger.warning("answers name no question: livekit-agents has changed; install version 1.8.9")
     if room_io.room.isconnected():
-        # by itself it begins to stream when LiveKit has linked a person, which may be never
+        # otherwise it streams only after LiveKit has linked a person, which may never happen
         room_io._agent_tr_output.set_participant(room_io.room.local_participant.identity)
     return bool(outputs)
 
 
 def takes_typed_text(session: AgentSession[Any]) -> bool:
-    """Tell whether LiveKit answers typed text for this session, in its own way."""
+    """Return whether LiveKit's own handler answers typed text for this session."""
     try:
         return session.room_io._text_input_cb is _default_text_input_cb
     except RuntimeError:  # it is not in a room
@@ -117,7 +116,7 @@ def takes_typed_text(session: AgentSession[Any]) -> bool:
 
 
 def chooses_participant(session: AgentSession[Any]) -> bool:
-    """Tell whether LiveKit chooses the participant a session listens to: the application names none."""
+    """Return whether LiveKit chooses the participant of a session, because the application names none."""
     try:
         options = session.room_io._options
     except RuntimeError:  # it is not in a room
@@ -126,9 +125,9 @@ def chooses_participant(session: AgentSession[Any]) -> bool:
 
 
 def openai_conversation(session: llm.RealtimeSession[Any]) -> Any | None:
-    """Return the realtime session that takes OpenAI's client events, or None if it is of another kind.
+    """Return the realtime session that accepts OpenAI's client events, or None if it is of another kind.
 
-    Of a fallback adapter it is the session in use now.
+    For a fallback adapter this is the session in use.
     """
     active = getattr(session, "_active", session)  # of RealtimeModelFallbackAdapter
     modules = [each.__module__ for each in type(active).__mro__]

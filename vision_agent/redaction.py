@@ -1,4 +1,4 @@
-"""Addresses as they may be shown and logged: without user name, password, query and fragment."""
+"""Addresses for messages and logs: without user name, password, query and fragment."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _HOST = re.compile(r"(\[[^]/]*]|[^:[/]*)(:\d*)?")
 _SECRET_IN_PATH = re.compile(
     r"((?:user|usr|login|pass|pwd|token|key|auth|secret)[^/=]*=)[^/]*", re.IGNORECASE
 )
-"""As some cameras have it: ``rtsp://host/user=admin_password=secret_channel=1``."""
+"""Some cameras have this form: ``rtsp://host/user=admin_password=secret_channel=1``."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def is_like_address(text: str) -> bool:
-    """Tell whether it is meant as an address, though ``://`` may be missing."""
+    """Return whether this is meant as an address, even if ``://`` is missing."""
     return _LIKE_ADDRESS.match(text) is not None
 
 
 def without_secrets(uri: str) -> str:
-    """Return an address with its secrets left out, however they are written, even if it is none.
+    """Return an address without its secrets, however they are written, even if the address is not valid.
 
-    User name, password, query and fragment are left out, and control characters, so that it is one line.
-    ``***`` stands for user name and password. Where an ``@`` may belong to the password or to the query,
-    ``***`` stands for everything after the scheme. A path loses nothing but its control characters.
+    This removes user name, password, query and fragment, and control characters, so that the result is one
+    line. ``***`` replaces user name and password. If an ``@`` may belong to the password or to the query,
+    ``***`` replaces everything after the scheme. From a path only the control characters are removed.
     """
     uri = _CONTROL.sub("", uri)
     found = _SCHEME.match(uri)
@@ -35,11 +35,11 @@ def without_secrets(uri: str) -> str:
 
 
 def _without_user(rest: str) -> str:
-    """Return host and path of what follows the scheme."""
+    """Return host and path from the text after the scheme."""
     head, mark, tail = (*re.split(r"([?#])", rest, maxsplit=1), "", "")[:3]
     authority, slash, _ = head.partition("/")
     if "@" in tail:
-        # is the tail a query with an @ in it, or is all of it, up to the @, a password with a ? in it?
+        # either the tail is a query that contains an @, or everything before the @ is a password with a ?
         if slash and ":" not in head and "@" not in authority:
             return head
         is_password = _HOST.fullmatch(authority) is None or (mark == "#" and not slash)
@@ -47,7 +47,7 @@ def _without_user(rest: str) -> str:
             return "***"
         return "***@" + re.split(r"[?#]", tail.partition("@")[2])[0]
     before, at, after = head.rpartition("@")
-    # an @ in the path ends a password in which a / was not written %2F, if there was a colon
+    # after a colon, an @ in the path ends a password that contains a / (which should be written %2F)
     if at and ("@" in authority or ":" in before):
         return f"***@{after}"
     return head

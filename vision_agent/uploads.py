@@ -1,4 +1,4 @@
-"""Pictures people send: byte streams on topic ``images``, each one answered on ``images.result``."""
+"""Pictures that people send: byte streams on the topic ``images``, each answered on ``images.result``."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ RESULT_TOPIC = "images.result"
 """Text stream back to the sender: JSON ``{"stream_id", "name", "accepted", "reason"}``."""
 CAPTION_ATTRIBUTE = "caption"
 MAX_CAPTION_CHARS = 1000
-"""Most that is kept of a caption."""
+"""We keep at most this many characters of a caption."""
 ANSWERS_S = 1.0
-"""Longest time the last answers may take when the agent leaves, in seconds."""
-LEAVING = "the agent left before it had taken it in"
+"""Longest time that the last answers may take when the agent leaves, in seconds."""
+LEAVING = "the agent left before it had read the picture"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLimits:
-    """What is accepted, and at which cost at most."""
+    """Which files we accept, and what they may cost."""
 
     max_bytes: int = 10_000_000
     """Most bytes of a file, declared or received."""
     max_pixels: int = 50_000_000
-    """Most pixels a file may declare."""
+    """Most pixels that a file may declare."""
     timeout_s: float = 30.0
-    """Longest time a file may take to arrive, in seconds."""
+    """Longest time that a file may take to arrive, in seconds."""
     max_in_flight: int = 4
-    """Most files of one participant that may be under way at once: arriving, or waiting to be decoded."""
+    """Most files in flight from one participant: arriving, waiting to be decoded, or being decoded."""
     max_in_flight_total: int = 16
-    """Most files of all participants together that may be under way at once."""
+    """Most files in flight from all participants together."""
     max_decode_s: float = 10.0
-    """Most CPU time that may be spent on decoding one file, in seconds."""
+    """Most CPU time that one file may take to decode, in seconds."""
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -65,21 +65,21 @@ class UploadLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadStatistics:
-    """What became of the files people sent."""
+    """What happened to the files that people sent."""
 
     received: int = 0
-    """Files that were begun."""
+    """Files that people began to send."""
     accepted: int = 0
     """Files that became a picture."""
     refused: int = 0
-    """Files that were answered with a reason."""
+    """Files that we refused; the sender got the reason."""
     killed: int = 0
-    """Files that the decoder process ended with: at a limit, because the sender left, or by itself."""
+    """Files during which the decoder process ended: at a limit, because the sender left, or in a crash."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Upload:
-    """One file that somebody sends."""
+    """One file that a participant sends."""
 
     reader: rtc.ByteStreamReader
     identity: str
@@ -89,18 +89,18 @@ class _Upload:
 class Uploads:
     """Receives pictures from a room.
 
-    Files arrive side by side. One at a time is decoded, in a process of its own: the senders take
+    Files may arrive at the same time. A separate process decodes them one at a time. The senders take
     turns, so that nobody waits for more than one file of each other sender.
 
     Args:
         room: The room.
         accept: Called with each good picture, its caption and the sender's identity, one at a time. It
-            may raise ``ImageError``: its text is the sender's answer.
-        limits: What is accepted.
+            may raise ``ImageError``: the sender then gets its text as the reason.
+        limits: Which files we accept.
         max_side_px: Longest side of an accepted picture, in pixels.
         quality: JPEG quality of an accepted picture, 1-100.
-        may_send: Says by identity who may send; None: everybody may.
-        decoder_idle_s: How long the decoder process is kept for the next picture, in seconds.
+        may_send: Returns whether the participant with this identity may send; None: everybody may.
+        decoder_idle_s: How long the decoder process waits for the next picture, in seconds.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Uploads:
 
     @property
     def statistics(self) -> UploadStatistics:
-        """What became of the files until now."""
+        """What has happened to the files so far."""
         return UploadStatistics(
             received=self._received,
             accepted=self._accepted,
@@ -142,12 +142,12 @@ class Uploads:
         )
 
     def start(self) -> None:
-        """Begin to receive."""
+        """Start receiving."""
         self._room.register_byte_stream_handler(TOPIC, self._on_stream)
         self._room.on("participant_disconnected", self._on_left)
 
     async def aclose(self) -> None:
-        """Stop receiving; end and answer what is under way; may be called twice."""
+        """Stop receiving; refuse the files in flight and tell their senders; safe to call twice."""
         self._closed = True
         self._room.unregister_byte_stream_handler(TOPIC)
         self._room.off("participant_disconnected", self._on_left)
@@ -172,9 +172,9 @@ class Uploads:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._uploads.pop(task).reader.close()  # also if the task was cancelled before it began
+        self._uploads.pop(task).reader.close()  # also if the task was cancelled before it started
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("an upload could not be answered", exc_info=error)
+            logger.error("the answer to an upload could not be sent", exc_info=error)
 
     def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         for task, upload in list(self._uploads.items()):
@@ -188,11 +188,11 @@ class Uploads:
             await self._take(upload)
         except ImageError as error:
             reason = str(error)
-        except Exception as error:  # whatever it is, the sender is not left waiting
+        except Exception as error:  # whatever it is, the sender gets an answer
             logger.error("an upload failed", exc_info=error)
-            reason = "the agent could not take it in; its log says why"
+            reason = "the agent could not process the picture; its log says why"
         finally:
-            upload.in_flight = False  # before the answer: who has it may send the next one
+            upload.in_flight = False  # before the answer: a sender who has it may send the next file
             upload.reader.close()
         await self._answer(upload, reason)
 
@@ -216,7 +216,7 @@ class Uploads:
         except asyncio.TimeoutError as error:
             raise ImageError(f"it did not arrive within {self._limits.timeout_s:g} s") from error
         except rtc.StreamError as error:
-            raise ImageError("the stream broke off") from error
+            raise ImageError("the stream was interrupted") from error
         async with self._turns.turn(identity):
             image = await self._decoder.decode(data)
         caption = (reader.info.attributes or {}).get(CAPTION_ATTRIBUTE, "")[:MAX_CAPTION_CHARS]
@@ -242,7 +242,7 @@ class Uploads:
         result = {"stream_id": info.stream_id, "name": info.name, "accepted": accepted}
         if reason is not None:
             result["reason"] = reason
-        with suppress(ConnectionError):  # the sender or the room is gone: nobody is left to tell
+        with suppress(ConnectionError):  # the sender or the room is gone: nobody needs the answer
             await self._room.local_participant.send_text(
                 json.dumps(result), topic=RESULT_TOPIC, destination_identities=[upload.identity]
             )

@@ -1,6 +1,6 @@
-"""Waiting, with a limit or for the end of a task, that never swallows a cancellation.
+"""Functions that wait, with a time limit or for the end of a task, and never swallow a cancellation.
 
-Before Python 3.12 ``asyncio.wait_for`` may do so.
+Before Python 3.12 ``asyncio.wait_for`` may swallow one.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 async def within(timeout_s: float, coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine, but no longer than this.
+    """Run a coroutine for at most ``timeout_s``.
 
     Raises:
-        asyncio.TimeoutError: It took longer, and was cancelled.
+        asyncio.TimeoutError: It took longer, so it was cancelled.
     """
     task = asyncio.create_task(coroutine)
     try:
@@ -31,9 +31,9 @@ async def within(timeout_s: float, coroutine: Coroutine[Any, Any, Result]) -> Re
 
 
 async def ended(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel tasks and wait until they have ended; whoever waits can be cancelled in turn.
+    """Cancel tasks and wait until they have ended; the wait itself can be cancelled.
 
-    A task's own error is its owner's to log: it is not raised here.
+    This does not raise a task's own error: the owner of the task logs it.
     """
     left = {task for task in tasks if task is not None}
     for task in left:
@@ -43,7 +43,7 @@ async def ended(*tasks: asyncio.Task[Any] | None) -> None:
 
 
 async def either(*events: asyncio.Event, timeout_s: float | None = None) -> None:
-    """Wait until one of the events is set, or the time is over."""
+    """Wait until one of the events is set, but at most for ``timeout_s``."""
     tasks = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

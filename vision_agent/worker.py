@@ -1,4 +1,4 @@
-"""The LiveKit worker: joins the rooms it is given and answers there. The whole pipeline is ``entrypoint``."""
+"""The LiveKit worker: joins the rooms that the server gives it. ``entrypoint`` is the whole pipeline."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ logger = logging.getLogger(__name__)
 
 async def entrypoint(ctx: JobContext, *, config: Config) -> None:
     """Answer in one room until it closes: questions on ``lk.chat``, answers on ``lk.transcription``."""
-    cv2.setNumThreads(1)  # a second thread makes a picture cost half as much again, and hardly sooner ready
+    cv2.setNumThreads(1)  # with a second thread a picture costs 1.5 times the CPU, and is hardly ready sooner
     listening = config.agent.listen_to
     async with AsyncExitStack() as opening:
-        # first of all: what people type while the rest opens is kept
+        # first, so that we keep what people type while the rest opens
         questions = await opening.enter_async_context(Questions(ctx.room, listening=listening))
         model = await opening.enter_async_context(open_model(config.agent.model))
         await ctx.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)  # Vision subscribes to what it watches
@@ -78,18 +78,18 @@ async def entrypoint(ctx: JobContext, *, config: Config) -> None:
     async def close(reason: str) -> None:
         for line in vision.statistics().lines():
             logger.info("statistics of the room: %s", line)
-        await opened.aclose()  # the job has closed the session before
+        await opened.aclose()  # the job has already closed the session
 
     ctx.add_shutdown_callback(close)
 
 
 async def check_agent(config: Config) -> None:
-    """Make what each room's agent is made of once, so that what is wrong stops the start, not the first room.
+    """Open the parts of an agent once, so that an error stops the start and not the first room.
 
     Raises:
-        ConfigError: The model can't be used, or a picture of the start can't be read.
-        SourceError: A picture of the start can't be fetched.
-        ImageError: A picture of the start is none.
+        ConfigError: The model can't be used, or a picture given at the start can't be read.
+        SourceError: A picture given at the start can't be fetched.
+        ImageError: A file given at the start is not a picture.
     """
     async with open_model(config.agent.model):
         await _given(config)
@@ -101,7 +101,7 @@ async def _given(config: Config) -> llm.ChatContext:
 
 def _text_only(listening: Listening) -> room_io.RoomOptions:
     return room_io.RoomOptions(
-        text_input=listening.mode == "linked",  # else Questions takes it
+        text_input=listening.mode == "linked",  # otherwise Questions handles it
         audio_input=False,
         audio_output=False,
         close_on_disconnect=False,
@@ -109,7 +109,7 @@ def _text_only(listening: Listening) -> room_io.RoomOptions:
 
 
 def _leave(ctx: JobContext, event: CloseEvent) -> None:
-    """End the job with its session: an agent that hears nothing any more must not stay in the room."""
+    """End the job when its session ends: an agent that can't answer any more must not stay in the room."""
     if event.reason is CloseReason.ERROR:
         logger.error("the session ended on an error: the agent leaves the room")
     ctx.shutdown(f"session closed: {event.reason.value}")
@@ -125,20 +125,20 @@ def make_worker(
     """Return LiveKit's worker with our entrypoint; ``await worker.run(devmode=dev)`` starts it.
 
     Args:
-        config: What the agents in the rooms are like.
+        config: The settings of the agents in the rooms.
         keys: The server to work for.
-        dev: Take every room, however busy the machine is.
-        executor: Where a room's job runs: in a process of its own, or a thread of this one.
+        dev: Take every room, even if the machine is busy.
+        executor: Where a room's job runs: in a separate process, or in a thread of this one.
     """
     threshold = config.worker.load_threshold
-    # a server keeps rooms from a worker that reports 0.7 or more, whatever its own threshold says
+    # a server gives no room to a worker that reports 0.7 or more, even if the worker's threshold is higher
     takes_all = dev or threshold == 1
     worker = AgentServer(
         ws_url=keys.url,
         api_key=keys.api_key,
         api_secret=keys.api_secret,
         job_executor_type=executor,
-        initialize_process_timeout=60,  # a slow board imports for longer than the default 10 s
+        initialize_process_timeout=60,  # on a slow board the imports take longer than the default of 10 s
         preload_modules=[__name__],
         load_threshold=ServerEnvOption(dev_default=math.inf, prod_default=threshold),
         load_fnc=_no_load if takes_all else None,
@@ -154,16 +154,16 @@ def _no_load() -> float:
 
 
 async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) -> None:
-    """Ask the server one question, to know before the start that address and key are right.
+    """Send the server one request, to check address and key before the start.
 
     Raises:
-        ServerError: It can't be reached in time, refuses the key, or is no LiveKit server.
+        ServerError: The server can't be reached in time, refuses the key, or is not a LiveKit server.
     """
     shown = without_secrets(keys.url)
     try:
         async with api.LiveKitAPI(keys.url, keys.api_key, keys.api_secret, failover=False) as server:
-            question = server.room.list_rooms(api.ListRoomsRequest(names=["-"]))
-            await within(timeout_s, question)
+            request = server.room.list_rooms(api.ListRoomsRequest(names=["-"]))
+            await within(timeout_s, request)
     except api.ServerError as error:
         if error.status in (401, 403):
             way_out = "check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
@@ -172,25 +172,25 @@ async def check_server(keys: ServerKeys, *, timeout_s: float = REACH_TIMEOUT_S) 
     except (aiohttp.ClientConnectionError, asyncio.TimeoutError) as error:
         reason = f"no answer in {timeout_s:g} s" if isinstance(error, asyncio.TimeoutError) else str(error)
         raise ServerError(f"no LiveKit server at {shown}: {reason}; check LIVEKIT_URL") from error
-    # the text of these may hold the whole address
+    # the text of these errors may contain the whole address
     except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, DecodeError):
         raise ServerError(f"{shown} answers, but not as LiveKit; check LIVEKIT_URL") from None
     except (aiohttp.ClientError, ValueError):
-        reason = "not an address, or one with a user name and password, which LiveKit doesn't take"
+        reason = "not an address, or one with a user name and password, which LiveKit does not accept"
         raise ServerError(f"no LiveKit server at {shown}: {reason}; check LIVEKIT_URL") from None
 
 
 async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
     """Work for a server until a signal asks to stop.
 
-    On the first signal no new room is taken. Out of ``dev`` open rooms may then go on for
-    ``worker.drain_s``, which may be 0; a second signal ends them at once.
+    After the first signal the worker takes no new room. Without ``dev``, open rooms may then go on for
+    ``worker.drain_s``, which may be 0. A second signal ends them at once.
 
     Raises:
-        ConfigError: The model can't be used, or a picture of the start can't be read.
-        SourceError: A picture of the start can't be fetched.
-        ImageError: A picture of the start is none.
-        ServerError: The server can't be used, or was gone for too long.
+        ConfigError: The model can't be used, or a picture given at the start can't be read.
+        SourceError: A picture given at the start can't be fetched.
+        ImageError: A file given at the start is not a picture.
+        ServerError: The server can't be used, or was unreachable for too long.
     """
     await check_agent(config)
     await check_server(keys)
@@ -200,7 +200,7 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
         try:
             await _first(running, asked.get())
             if not running.done() and not dev:
-                # a limit of our own: LiveKit's takes whole seconds, and 0 for no limit
+                # our own limit: LiveKit's accepts only whole seconds, and 0 means no limit there
                 await _first(within(config.worker.drain_s, worker.drain(timeout=None)), asked.get())
         finally:
             await worker.aclose()
@@ -213,9 +213,9 @@ async def run_worker(config: Config, keys: ServerKeys, *, dev: bool) -> None:
 
 
 def log_as_worker(*, dev: bool) -> None:
-    """Log to stderr as LiveKit's workers do: coloured and with debug lines in ``dev``, else JSON.
+    """Log to stderr as LiveKit's workers do: coloured and with debug lines in ``dev``, otherwise as JSON.
 
-    What people and the agent said, which LiveKit adds to debug lines, is left out.
+    LiveKit adds to debug lines what people and the agent said; we remove it.
     """
     handler = logging.StreamHandler(sys.stderr)
     if dev:
@@ -238,7 +238,7 @@ def _without_what_was_said(record: logging.LogRecord) -> bool:
 
 
 async def _first(*waited: Any) -> None:
-    """Wait until the first one is done, and cancel those that were begun here and are not."""
+    """Wait until the first one is done; cancel the unfinished tasks that were created here."""
     tasks = [each if isinstance(each, asyncio.Task) else asyncio.ensure_future(each) for each in waited]
     begun = [task for task, each in zip(tasks, waited, strict=True) if task is not each]
     try:

@@ -1,7 +1,7 @@
-"""Turns in a livekit-agents session, whoever the agent is: asked aloud and in writing.
+"""Spoken and typed turns in a livekit-agents session, with any agent.
 
-Every setting is the session's default. Ears, mouth and model are scripted; the model's client packs
-the pictures of a request as livekit's plugins for providers do, with ``serialize_image``.
+Every setting has the session's default. Speech and model are scripted; the model's client packs the
+pictures of a request as LiveKit's provider plugins do, with ``serialize_image``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SPEAKING_S = 1.0
 
 
 class Turns:
-    """A session that is asked."""
+    """A session that answers spoken and typed questions."""
 
     def __init__(self, model: Any = None) -> None:
         self.ears, self.model = scripted.Ears(), model or clocked.ClockedLLM()
@@ -32,14 +32,14 @@ class Turns:
         self._answered: asyncio.Queue[None] = asyncio.Queue()
 
     async def start(self, agent: Agent, room: rtc.Room, *, video_input: bool = False) -> None:
-        """Start the session with this agent in the room; its sound is the scripted one."""
+        """Start the session with this agent in the room, with the scripted audio."""
         options = RoomOptions(video_input=video_input, audio_input=False, audio_output=False)
         await self.session.start(agent, room=room, room_options=options)
 
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask ``count`` times, ``spoken`` or ``typed``: the pictures in the requests, and their ages.
+        """Ask ``count`` times, ``spoken`` or ``typed``; return the pictures in the requests, and their ages.
 
-        Once more at first, which doesn't count: the first turn of a process imports what it needs.
+        One turn before that doesn't count: in its first turn a process imports modules.
         """
         ages: list[float | None] = []
         seen, packed_ms, stalls_ms = 0, [], []
@@ -48,7 +48,7 @@ class Turns:
         async with wire.costs.LoopMonitor() as monitor:
             for _ in range(request["count"]):
                 await wire.pause()
-                await monitor.longest_ms()  # what came between the turns
+                await monitor.longest_ms()  # ignore stalls between the turns
                 answered = await self._turn(request["kind"])
                 stalls_ms.append(await monitor.longest_ms())
                 packed_ms.append(answered.packed_ms)

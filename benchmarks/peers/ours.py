@@ -15,7 +15,7 @@ from vision_agent.bench.stage import newest_width
 
 
 def call(frame: Frame, request: dict[str, Any]) -> bytes:
-    """Encode, in one thread as the others."""
+    """Encode in one thread, like the others."""
     side_px = request["side_px"] or VisionOptions().max_side_px
     return encode_jpeg(frame, max_side_px=side_px, quality=request["quality"]).data
 
@@ -26,12 +26,12 @@ async def encode(frame: Frame, request: dict[str, Any]) -> bytes:
 
 
 def wrap(planes: Any, size_wh: tuple[int, int]) -> Frame:
-    """A frame as a track gives it."""
+    """Return a frame as a track gives it."""
     return Frame(width=size_wh[0], height=size_wh[1], captured_s=0.0, planes_i420=planes)
 
 
 async def main() -> None:
-    """Encode; or join and be asked."""
+    """Encode; or join a room and answer questions."""
     cv2.setNumThreads(1)
     room, turns, held = rtc.Room(), Turns(), []
 

@@ -1,8 +1,8 @@
-"""Pipecat's LiveKit transport with its own way to look: the model calls a function that asks for an image.
+"""Pipecat's LiveKit transport with Pipecat's way to look: the model calls a function that requests an image.
 
-As in its example ``function-calling-openai-video``: the camera is captured on request only, and
-``fetch_user_image`` puts a picture into the context. The OpenAI service is the real one; it talks to a
-server in this process that calls the function on the first request of a turn and answers the second.
+This follows its example ``function-calling-openai-video``: it captures the camera only on request, and
+``fetch_user_image`` puts a picture into the context. The OpenAI service is the real one. It talks to a
+server in this process, which calls the function on the first request of a turn and answers the second.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ PICTURE = re.compile(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)")
 
 
 class ChatServer:
-    """Speaks OpenAI's chat completions, streamed; wants to see before it answers."""
+    """Serves OpenAI's chat completions, streamed; requests a picture before it answers."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[bool, list[str], int]] = []
-        """Of each request: whether it followed the function's call, its pictures, when it came."""
+        """For each request: whether it followed the function call, its pictures, when it came."""
         self._answered: asyncio.Queue[None] = asyncio.Queue()
         self._runner: web.AppRunner | None = None
 
@@ -110,8 +110,8 @@ async def fetch_user_image(params: FunctionCallParams, user_id: str, question: s
 
     Args:
         params: The call.
-        user_id: Whose camera.
-        question: What is asked about it.
+        user_id: The owner of the camera.
+        question: The question about the image.
     """
     await params.llm.push_frame(
         UserImageRequestFrame(
@@ -139,7 +139,7 @@ class Bot:
             api_key="none", base_url=base_url, settings=OpenAILLMService.Settings(model="m")
         )
         context = LLMContext(tools=[fetch_user_image])
-        # the words come from a recogniser that also tells where a turn begins and ends
+        # the transcript comes from a recogniser that also detects where a turn starts and ends
         user, assistant = LLMContextAggregatorPair(
             context, user_params=LLMUserAggregatorParams(user_turn_strategies=ExternalUserTurnStrategies())
         )
@@ -150,7 +150,7 @@ class Bot:
         self.seen = asyncio.Event()
 
     async def start(self) -> None:
-        """Run until the camera is subscribed to."""
+        """Start, and wait until the bot has subscribed to the camera."""
         self.transport.add_event_handler("on_video_track_subscribed", self._on_video)
         await self.runner.add_workers(self.worker)
         self.running = asyncio.create_task(self.runner.run())
@@ -160,7 +160,7 @@ class Bot:
         self.seen.set()
 
     async def speak(self) -> None:
-        """Say a sentence."""
+        """Speak a sentence."""
         await self.worker.queue_frames([UserStartedSpeakingFrame()])
         await asyncio.sleep(1.0)
         words = TranscriptionFrame(text="What do you see?", user_id=CAMERA, timestamp="", finalized=True)
@@ -169,7 +169,7 @@ class Bot:
         await self.worker.queue_frames([UserStoppedSpeakingFrame()])
 
     async def type(self) -> None:
-        """Write a sentence."""
+        """Type a sentence."""
         message: Any = {"role": "user", "content": "What do you see?"}
         await self.worker.queue_frames([LLMMessagesAppendFrame(messages=[message], run_llm=True)])
 
@@ -181,7 +181,7 @@ class Bot:
 
 
 async def encode(frame: rtc.VideoFrame, request: dict[str, Any]) -> bytes:
-    """Encode as the transport and the context do: RGB on the loop, JPEG in a thread, at full size."""
+    """Encode like the transport and the context: to RGB on the loop, to JPEG in a thread, at full size."""
     rgb = frame.convert(video_frame_pb2.VideoBufferType.RGB24)
     data: bytes
     data, _ = await encode_image(bytes(rgb.data), (rgb.width, rgb.height), "RGB")
@@ -189,18 +189,18 @@ async def encode(frame: rtc.VideoFrame, request: dict[str, Any]) -> bytes:
 
 
 def wrap(planes: Any, size_wh: tuple[int, int]) -> rtc.VideoFrame:
-    """A frame as a track gives it."""
+    """Return a frame as a track gives it."""
     return rtc.VideoFrame(*size_wh, rtc.VideoBufferType.I420, planes.tobytes())
 
 
 def grey(picture: str) -> Any:
-    """Return the luma of a picture of a request."""
+    """Return the luma of a picture from a request."""
     with Image.open(io.BytesIO(base64.b64decode(picture))) as opened:
         return np.asarray(opened.convert("L"))
 
 
 async def main() -> None:
-    """Encode; or join and be asked."""
+    """Encode; or join a room and answer questions."""
     chat, bots = ChatServer(), []
 
     async def join(request: dict[str, Any]) -> dict[str, Any]:
@@ -222,7 +222,7 @@ async def main() -> None:
         async with wire.costs.LoopMonitor() as monitor:
             for _ in range(request["count"]):
                 await wire.pause()
-                await monitor.longest_ms()  # what came between the turns
+                await monitor.longest_ms()  # ignore stalls between the turns
                 first, *others = await turn()
                 stalls_ms.append(await monitor.longest_ms())
                 seen += bool(first[1])

@@ -1,4 +1,4 @@
-"""The docs of LiveKit, "Sample video frames": subscribe, ``VideoStream``, newest frame on the turn's end.
+"""The recipe "Sample video frames" of LiveKit's docs: the newest frame of a stream at the end of the turn.
 
 https://docs.livekit.io/agents/multimodality/vision/video - the agent keeps the newest frame of an open
 stream and appends it to the message in ``on_user_turn_completed``; the model's client encodes it.
@@ -41,7 +41,7 @@ class Recipe(Agent):
 
 
 def call(frame: rtc.VideoFrame, request: dict[str, Any]) -> bytes:
-    """Encode as every client of livekit does: on the event loop; to a size only where one is asked for."""
+    """Encode like every provider client of LiveKit: on the event loop, and to a size only if one is set."""
     options = images.EncodeOptions(quality=request["quality"])
     if request["side_px"]:
         size_wh = (request["side_px"], request["side_px"] * frame.height // frame.width)
@@ -50,22 +50,22 @@ def call(frame: rtc.VideoFrame, request: dict[str, Any]) -> bytes:
 
 
 async def encode(frame: rtc.VideoFrame, request: dict[str, Any]) -> bytes:
-    """As the bare function: nothing takes it off the loop."""
+    """Encode like ``call``: on the event loop."""
     return call(frame, request)
 
 
 def wrap(planes: Any, size_wh: tuple[int, int]) -> rtc.VideoFrame:
-    """A frame as a track gives it."""
+    """Return a frame as a track gives it."""
     return rtc.VideoFrame(*size_wh, rtc.VideoBufferType.I420, planes.tobytes())
 
 
 async def main() -> None:
-    """Encode; or join and be asked."""
+    """Encode; or join a room and answer questions."""
     room, turns = rtc.Room(), Turns()
     agent = Recipe(room)
 
     async def join(request: dict[str, Any]) -> dict[str, Any]:
-        await room.connect(request["url"], request["token"])  # subscribes to all, as JobContext does
+        await room.connect(request["url"], request["token"])  # subscribes to every track, as JobContext does
         await turns.start(agent, room)
         await wire.until(lambda: agent.latest_frame is not None)
         return {"joined": True}

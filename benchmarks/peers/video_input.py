@@ -1,7 +1,7 @@
 """livekit-agents' own video input, ``RoomOptions(video_input=True)``, with a model that isn't realtime.
 
-The session reads every frame of the linked participant's camera and offers them to a realtime model's
-session. With a pipeline of STT, LLM and TTS, as here and as in the recipe, they go nowhere.
+The session reads every frame of the linked participant's camera and passes it to a realtime model's
+session. With a pipeline of STT, LLM and TTS, as here and as in the recipe, nothing uses the frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from livekit.agents import Agent
 
 
 async def main() -> None:
-    """Join and be asked."""
+    """Join a room and answer questions."""
     room, turns = rtc.Room(), Turns()
 
     async def join(request: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """GetStream's Vision-Agents: ``frame_to_jpeg_bytes`` in a pool of four threads, as its VLM plugins call it.
 
-Its transport is Stream's own service, which can't be run here: no camera, no turns, only the picture.
+Its transport is Stream's own service, which we can't run here. So we measure only the picture, without
+camera and turns.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ import wire
 from vision_agents.core.utils.video_utils import frame_to_jpeg_bytes
 
 DEFAULT_WH = (800, 600)
-"""What ``openai.ChatCompletionsVLM`` and its siblings fit a frame into."""
+"""The size into which ``openai.ChatCompletionsVLM`` and similar plugins fit a frame."""
 POOL = ThreadPoolExecutor(max_workers=4)
 
 
 def call(frame: av.VideoFrame, request: dict[str, Any]) -> bytes:
-    """Encode to the size asked for, or their own."""
+    """Encode to the requested size, or to their default."""
     size_wh = (request["side_px"],) * 2 if request["side_px"] else DEFAULT_WH
     data: bytes = frame_to_jpeg_bytes(frame, *size_wh, request["quality"])
     return data
 
 
 async def encode(frame: av.VideoFrame, request: dict[str, Any]) -> bytes:
-    """Encode as the plugins do."""
+    """Encode like the plugins."""
     return await asyncio.get_running_loop().run_in_executor(POOL, call, frame, request)
 
 
 def wrap(planes: Any, size_wh: tuple[int, int]) -> av.VideoFrame:
-    """A frame as aiortc gives it."""
+    """Return a frame as aiortc gives it."""
     return av.VideoFrame.from_ndarray(planes.reshape(-1, size_wh[0]), format="yuv420p")
 
 

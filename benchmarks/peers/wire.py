@@ -1,7 +1,7 @@
 """What the peers' scripts share: pictures, clocks and the pipe, from the benchmark's own files.
 
-A script runs in its peer's environment, where ``vision_agent`` is not installed: the files it needs
-depend on the standard library, numpy and Pillow alone and are loaded by their path.
+A script runs in its peer's environment, in which ``vision_agent`` is not installed. So we load the files
+that it needs by their path; they depend only on the standard library, numpy and Pillow.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ async def idle(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def encoder(encode: Encode, wrap: Callable[..., Any], call: Call | None) -> Any:
-    """Return a handler that times the way from a frame, as the peer gets it, to a JPEG.
+    """Return a handler that measures the time from a frame, as the peer gets it, to a JPEG.
 
     Args:
-        encode: The peer's own way in an event loop; the loop is watched meanwhile.
-        wrap: Makes a frame of packed I420 and its size; this is not timed.
-        call: The bare function, which is what is timed; ``encode`` is where there is none.
+        encode: What the peer does in an event loop; we measure the loop's delay while it runs.
+        wrap: Makes a frame from packed I420 and its size; not timed.
+        call: The function alone, which we time; None: we time ``encode``.
     """
 
     async def handle(request: dict[str, Any]) -> dict[str, Any]:
         size_wh = tuple(request["size_wh"])
-        # mapped, not read: freeing a large block would make malloc keep memory for good, and page faults,
-        # which large buffers cost in a process that only gets a camera's frames, would be gone
+        # Mapped, not read: after a large block is freed, malloc keeps its memory. Later large buffers would
+        # then cost no page faults, but they do in a process that only gets a camera's frames.
         frames = [wrap(np.array(planes), size_wh) for planes in np.load(request["frames"], mmap_mode="r")]
         await encode(frames[0], request)
         taken_ms, stalls_ms, size = [], [], 0
@@ -79,18 +79,18 @@ def encoder(encode: Encode, wrap: Callable[..., Any], call: Call | None) -> Any:
 
 
 def age_of(luma: Any, at_ms: int) -> float | None:
-    """Return the age in milliseconds of a grey picture, at a moment of ``stamp.now_ms()``."""
+    """Return the age of a grey picture in milliseconds, at a time of ``stamp.now_ms()``."""
     found = stamp.read(luma)
     return None if found is None else float(stamp.age_ms(found, at_ms))
 
 
 async def pause() -> None:
-    """Wait for a moment that no frame rate knows."""
+    """Wait for a random time, so that questions are not in step with a frame rate."""
     await asyncio.sleep(PAUSE.uniform(0.03, 0.12))
 
 
 async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait until something is true."""
+    """Wait until a condition is true."""
     deadline_s = time.monotonic() + within_s
     while not true():
         if time.monotonic() > deadline_s:

@@ -1,1 +1,1 @@
-"""Foreign pictures are decoded in a process of their own, which can be killed and takes its memory along."""
+"""A separate process decodes pictures from people: it can be killed, and its memory goes with it."""

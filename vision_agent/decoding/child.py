@@ -1,6 +1,6 @@
 """The decoder process: reads files from standard input, writes pictures to standard output.
 
-It ends when its standard input does, when its parent does, and when a picture takes too much CPU time.
+It ends when its standard input is closed, when its parent ends, or when a picture takes too much CPU time.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Answer one request after the other until there are no more."""
-    # a terminal or supervisor sends these to every process: it is for the parent to say whether this one ends
+    """Answer one request after the other, until there are no more."""
+    # a terminal or a supervisor sends these signals to every process; the parent decides when this one ends
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -36,22 +36,22 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """End when the parent does, also amid a picture; and before the parent, if memory runs out."""
+    """End when the parent ends, even while decoding; if memory runs out, end before the parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        with suppress(OSError):  # /proc may be out of reach: then the kernel chooses by size alone
+        with suppress(OSError):  # without access to /proc the kernel chooses by size alone
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _take_stdout() -> BinaryIO:
-    """Keep standard output for replies: whatever else a library prints goes to standard error."""
+    """Reserve standard output for replies: everything that a library prints goes to standard error."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies
 
 
 def _answer(requests: BinaryIO, replies: BinaryIO) -> bool:
-    """Decode one picture; False when none came."""
+    """Decode one picture; return False if there is none."""
     request = read_request(requests)
     if request is None:
         return False
@@ -75,6 +75,6 @@ def _decode(data: bytes, options: DecodeOptions) -> EncodedImage | ImageError:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """End this process by SIGPROF after so much CPU time; 0: never. Windows knows no such limit."""
+    """End this process with SIGPROF after this CPU time; 0: no limit. Windows has no such limit."""
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -17,41 +17,41 @@ from .messages import READY, REPLY, DecodeOptions, pack_request, unpack_reply
 logger = logging.getLogger(__name__)
 
 IDLE_S = 10.0
-"""How long the process is kept for the next picture, in seconds."""
+"""How long the process waits for the next picture, in seconds."""
 START_S = 60.0
-"""Longest time it may take to start, in seconds: a small board reads the libraries from a card."""
+"""Longest time that the start may take, in seconds: a small board reads the libraries from a card."""
 CHUNK = 256 * 1024
-# the import path is the parent's own: `python -m` would put the working directory before it
+# use the parent's own import path: `python -m` would put the working directory before it
 BOOT = "import sys; sys.path[:] = sys.argv[1:]; from vision_agent.decoding.child import main; main()"
 
 
 class Decoder:
-    """Decodes foreign pictures in a process of its own; the caller gives it one at a time.
+    """Decodes pictures from people in a separate process; the caller passes one at a time.
 
-    The process starts with the first picture and ends when none has come for a while. It is killed
-    amid a picture when the caller is cancelled or the picture takes too long; the next one gets a
-    new process.
+    The process starts with the first picture and ends when no picture has come for ``idle_s``. If the
+    caller is cancelled or a picture takes too long, the process is killed, and the next picture gets a
+    new one.
 
     Args:
-        options: How pictures are decoded, and at which cost at most.
-        idle_s: How long the process is kept for the next picture, in seconds.
+        options: How to decode pictures, and what one may cost.
+        idle_s: How long the process waits for the next picture, in seconds.
     """
 
     def __init__(self, options: DecodeOptions, *, idle_s: float = IDLE_S) -> None:
         self.killed = 0
-        """Pictures that were under way when the process ended."""
+        """Pictures that were being decoded when the process ended."""
         self._options = options
         self._idle_s = idle_s
         self._max_wall_s = 3 * options.max_cpu_s + 2  # the CPU may be busy with other things
         self._process: Process | None = None
-        self._ending: Process | None = None  # killed, but it may not have given its memory back yet
+        self._ending: Process | None = None  # killed, but perhaps not yet ended
         self._idle: asyncio.TimerHandle | None = None
 
     async def decode(self, data: bytes) -> EncodedImage:
         """Decode a picture file whose sender is not trusted.
 
         Raises:
-            ImageError: It is no accepted picture, takes too long, or ended the process.
+            ImageError: It is not an accepted picture, takes too long, or crashed the process.
             RuntimeError: The process can't be started.
         """
         self._keep()
@@ -66,7 +66,7 @@ class Decoder:
         return unpack_reply(header, body)
 
     async def aclose(self) -> None:
-        """End the process; may be called twice."""
+        """End the process; safe to call twice."""
         self._keep()
         self._kill()
         await self._end()
@@ -77,7 +77,7 @@ class Decoder:
             self._idle = None
 
     async def _running(self) -> Process:
-        """Return the process, started if there is none."""
+        """Return the process; start one if there is none."""
         await self._end()
         if self._process is not None and self._process.returncode is None:
             return self._process
@@ -109,10 +109,10 @@ class Decoder:
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             code = await process.wait()
             if sys.platform != "win32" and code == -signal.SIGPROF:
-                most = f"at most {self._options.max_cpu_s:g} s of CPU time"
-                raise ImageError(f"it takes too long to decode: {most} are spent on a picture") from error
-            logger.error("the decoder process ended amid a picture", extra={"exit_code": code})
-            raise ImageError("the decoder broke off on this picture") from error
+                most = f"at most {self._options.max_cpu_s:g} s of CPU time are allowed"
+                raise ImageError(f"it takes too long to decode: {most}") from error
+            logger.error("the decoder process ended while it decoded a picture", extra={"exit_code": code})
+            raise ImageError("the decoder failed on this picture") from error
 
     async def _exchange(self, process: Process, data: bytes) -> tuple[bytes, bytes]:
         assert process.stdin is not None and process.stdout is not None
@@ -126,14 +126,14 @@ class Decoder:
     def _kill(self) -> None:
         if self._process is not None:
             self._ending, self._process = self._process, None
-            with suppress(ProcessLookupError):  # it has ended by itself
+            with suppress(ProcessLookupError):  # it has already ended
                 self._ending.kill()
 
     async def _end(self) -> None:
-        """Wait until a process that was killed is gone."""
+        """Wait until a killed process has ended."""
         if self._ending is not None:
             await self._ending.wait()
             assert self._ending.stdin is not None
-            with suppress(ConnectionError):  # the rest of a file; Python 3.10 logs it unless somebody waits
+            with suppress(ConnectionError):  # a file was not sent whole; unless we wait, Python 3.10 logs it
                 await self._ending.stdin.wait_closed()
             self._ending = None

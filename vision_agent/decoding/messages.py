@@ -1,4 +1,4 @@
-"""What the decoder process and its owner say to each other: length-prefixed, over two pipes."""
+"""The messages between the decoder process and its owner: length-prefixed, over two pipes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from ..errors import ImageError
 from ..imaging.jpeg import EncodedImage
 
 READY = b"ready\n"
-"""The first bytes from the process: everything it needs is loaded."""
+"""The first bytes from the process: it has loaded everything it needs."""
 REQUEST = struct.Struct("!IIIId")
-"""Bytes of the file, longest side, most pixels, quality, CPU seconds; the file follows."""
+"""Length of the file in bytes, longest side, most pixels, quality, CPU seconds; the file follows."""
 REPLY = struct.Struct("!?III")
-"""Whether it was decoded, width, height, bytes; the JPEG or the reason follows."""
+"""Whether the file was decoded, width, height, length in bytes; the JPEG or the reason follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeOptions:
-    """How a picture is decoded, and at which cost at most."""
+    """How to decode a picture, and what it may cost."""
 
     max_side_px: int
     """Longest side of the result, in pixels."""
     max_pixels: int
-    """Most pixels the file may declare."""
+    """Most pixels that the file may declare."""
     quality: int
     """JPEG quality of the result, 1-100."""
     max_cpu_s: float
-    """Most CPU time one picture may take, in seconds."""
+    """Most CPU time that one picture may take, in seconds."""
 
 
 def pack_request(length: int, options: DecodeOptions) -> bytes:
-    """Return what goes before a file of this many bytes."""
+    """Return the header of a file of this many bytes."""
     return REQUEST.pack(length, options.max_side_px, options.max_pixels, options.quality, options.max_cpu_s)
 
 
 def read_request(stream: BinaryIO) -> tuple[bytes, DecodeOptions] | None:
-    """Wait for a file; None when the owner has closed the pipe."""
+    """Wait for a file; return None if the owner has closed the pipe."""
     header = stream.read(REQUEST.size)
     if len(header) < REQUEST.size:
         return None
@@ -51,7 +51,7 @@ def read_request(stream: BinaryIO) -> tuple[bytes, DecodeOptions] | None:
 
 
 def pack_reply(outcome: EncodedImage | ImageError) -> bytes:
-    """Return the picture, or the reason why there is none."""
+    """Return the message with the picture, or with the reason why there is none."""
     if isinstance(outcome, EncodedImage):
         return REPLY.pack(True, outcome.width, outcome.height, len(outcome.data)) + outcome.data
     reason = str(outcome).encode(errors="replace")
@@ -62,7 +62,7 @@ def unpack_reply(header: bytes, body: bytes) -> EncodedImage:
     """Return the picture.
 
     Raises:
-        ImageError: The file was no good; the text says why.
+        ImageError: The file was refused; the text says why.
     """
     decoded, width, height, _ = REPLY.unpack(header)
     if not decoded:

@@ -1,4 +1,4 @@
-"""``Turns``: one at a time, and everybody in turn."""
+"""``Turns``: one file at a time, and the senders take turns."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """Lets one in at a time: people in turn, and what one person has in the order it came."""
+    """Lets one caller in at a time. The senders take turns; the files of one sender keep their order."""
 
     def __init__(self) -> None:
-        # Whose turn comes first is at the front. Who has had a turn goes to the end when it is over.
+        # The sender whose turn comes next is at the front. After a turn the sender goes to the end.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._taken = False
 
     @asynccontextmanager
     async def turn(self, identity: str) -> AsyncIterator[None]:
-        """Wait for this person's turn, and have it."""
+        """Wait for this sender's turn, and hold it for the body of the ``async with``."""
         await self._take(identity)
         try:
             yield
@@ -34,7 +34,7 @@ class Turns:
         try:
             await called
         except asyncio.CancelledError:
-            if not called.cancelled():  # the turn had come by then
+            if not called.cancelled():  # the turn had already come
                 self._pass_on(identity)
             raise
 
@@ -46,7 +46,7 @@ class Turns:
             called = self._waiting[first].popleft()
             if not self._waiting[first]:
                 del self._waiting[first]
-            if not called.done():  # those that were cancelled don't count
+            if not called.done():  # skip those that were cancelled
                 called.set_result(None)
                 return
         self._taken = False

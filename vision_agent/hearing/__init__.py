@@ -1,1 +1,1 @@
-"""People in a room: who may ask and send, which question is next, whose answer it is, what failed."""
+"""People in a room: who may ask and send, which question is next, which answer is whose, what failed."""

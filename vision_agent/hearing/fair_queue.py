@@ -1,4 +1,4 @@
-"""``FairQueue``: questions that wait, taken in turn from those who asked. Pure: knows no room and no loop."""
+"""``FairQueue``: waiting questions; the people who ask take turns. Pure: it knows no room and no loop."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 MAX_OF_ONE = 8
-"""Most questions of one person that wait."""
+"""Most waiting questions of one person."""
 MAX_IN_ALL = 64
-"""Most questions of all persons that wait."""
+"""Most waiting questions of all persons together."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -21,7 +21,7 @@ class Question:
     asked_by: str
     """Identity of the person who asked."""
     text: str | None = None
-    """What is asked; None while it still arrives."""
+    """The question; None while it is still arriving."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,11 +31,11 @@ class _Person:
 
 
 class FairQueue:
-    """Each person's questions keep their order; between persons, who has waited longest comes first.
+    """Each person's questions keep their order; the person whose last turn is longest ago comes first.
 
     Args:
-        max_of_one: Most questions of one person that wait.
-        max_in_all: Most questions of all persons that wait.
+        max_of_one: Most waiting questions of one person.
+        max_in_all: Most waiting questions of all persons together.
     """
 
     def __init__(self, *, max_of_one: int = MAX_OF_ONE, max_in_all: int = MAX_IN_ALL) -> None:
@@ -44,11 +44,11 @@ class FairQueue:
         self._count = count(1)
 
     def __len__(self) -> int:
-        """Return how many questions wait."""
+        """Return the number of waiting questions."""
         return sum(len(person.questions) for person in self._persons.values())
 
     def put(self, question: Question) -> str | None:
-        """Add a question, or say why there is no room for it."""
+        """Add a question, or return why there is no room for it."""
         person = self._persons.get(question.asked_by)
         if person is not None and len(person.questions) >= self._max_of_one:
             return f"{self._max_of_one} of your questions are waiting"
@@ -60,7 +60,7 @@ class FairQueue:
         return None
 
     def take(self) -> Question | None:
-        """Take the next question that has arrived whole, or None."""
+        """Take the next question that has arrived completely; None if there is none."""
         ready = [
             person
             for person in self._persons.values()
@@ -68,12 +68,12 @@ class FairQueue:
         ]
         if not ready:
             return None
-        person = min(ready, key=lambda each: each.served)  # who was never served first, then the longest ago
+        person = min(ready, key=lambda each: each.served)  # no turn yet, or longest ago
         person.served = next(self._count)
         return person.questions.popleft()
 
     def remove(self, question: Question) -> bool:
-        """Take one question out, wherever it stands; tell whether it was there."""
+        """Remove one question, wherever it is in the queue; return whether it was there."""
         person = self._persons.get(question.asked_by)
         if person is None or question not in person.questions:
             return False
@@ -81,12 +81,12 @@ class FairQueue:
         return True
 
     def drop(self, identity: str) -> int:
-        """Forget a person; return how many of their questions are lost."""
+        """Remove a person; return how many of their questions are lost."""
         person = self._persons.pop(identity, None)
         return 0 if person is None else len(person.questions)
 
     def clear(self) -> int:
-        """Forget everybody; return how many questions are lost."""
+        """Remove everybody; return how many questions are lost."""
         lost = len(self)
         self._persons.clear()
         return lost

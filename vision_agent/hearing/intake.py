@@ -1,4 +1,4 @@
-"""``Intake``: takes what people type on ``lk.chat`` into a queue, or tells them why not."""
+"""``Intake``: puts what people type on ``lk.chat`` into a queue, or tells them why it does not."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ MAX_CHARS = 10_000
 ARRIVES_WITHIN_S = 30.0
 """How long a question may take to arrive, in seconds."""
 KNOWN_WITHIN_S = 5.0
-"""How long the room may take to say who sent a question, in seconds."""
+"""How long the server may take to announce the participant who sent a question, in seconds."""
 MAX_NOTICES = 64
-"""Most notices that are on their way at once; beyond, a refusal is counted and logged only."""
+"""Most notices in flight; with more, we only count and log a refusal."""
 
 logger = logging.getLogger(__name__)
 
 
 def address_of(question: Question) -> Mapping[str, str]:
-    """Return the attributes that say which question an answer or a notice is about."""
+    """Return the attributes that name the question of an answer or of a notice."""
     return {ASKED_BY: question.asked_by, QUESTION: question.id}
 
 
 class Intake:
-    """Reads questions, checks who asks and how much, and queues them.
+    """Reads questions, checks their senders and their length, and queues them.
 
     Args:
         room: The room, connected or not.
-        listening: Who is heard; not ``linked``, where LiveKit reads the questions itself.
+        listening: Who is heard; not ``linked``: then LiveKit itself reads the questions.
         queue: Where questions wait for their turn.
     """
 
@@ -50,11 +50,11 @@ class Intake:
         self._reading: dict[asyncio.Task[None], str] = {}
         self._notices: set[asyncio.Task[None]] = set()
         self.arrived = asyncio.Event()
-        """Set when a question may be ready to be taken from the queue; whoever takes them clears it."""
+        """Set when a question in the queue may be ready; whoever takes the questions clears it."""
         self.asked = self.refused = self.dropped = 0
 
     def start(self) -> None:
-        """Begin to take questions; may be called again, to take back a topic that another one took."""
+        """Start to take questions; call it again to take the topic back from another handler."""
         if not self._started:
             self._started = True
             self._room.on("participant_connected", self._on_came)
@@ -68,7 +68,7 @@ class Intake:
         self._room.register_text_stream_handler(TOPIC_CHAT, self._on_stream)
 
     def drop(self) -> int:
-        """Drop all questions that wait or arrive; return how many."""
+        """Drop all questions that are waiting or arriving; return how many."""
         for task in self._reading:
             task.cancel()
         lost = self._queue.clear()
@@ -76,9 +76,9 @@ class Intake:
         return lost
 
     async def aclose(self) -> None:
-        """Take no more questions, drop those that wait; may be called twice.
+        """Take no more questions and drop those that wait; safe to call twice.
 
-        A handler of the topic that was replaced is put back, unless the topic has been taken since.
+        If we replaced another handler of the topic, we put it back, unless the topic has a new one since.
         """
         if self._started:
             self._started = False
@@ -117,9 +117,9 @@ class Intake:
     def _taken(self, question: Question, reader: rtc.TextStreamReader, task: asyncio.Task[None]) -> None:
         del self._reading[task]
         reader.close()
-        if question.text is None and self._queue.remove(question):  # it was empty, or is no longer wanted
+        if question.text is None and self._queue.remove(question):  # it is empty, refused or dropped
             self.dropped += task.cancelled()
-        self.arrived.set()  # behind a question that was not taken another one may wait
+        self.arrived.set()  # another question may wait behind one that was not taken
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a question could not be taken", exc_info=error)
 
@@ -128,10 +128,10 @@ class Intake:
             text = await within(ARRIVES_WITHIN_S, _read(reader))
             sender = await within(KNOWN_WITHIN_S, self._known(question.asked_by))
         except asyncio.TimeoutError:
-            self._refuse(question, "broken", "Your question did not arrive whole. Please ask again.")
+            self._refuse(question, "broken", "Your question did not arrive completely. Please ask again.")
         except rtc.StreamError:
             self.dropped += self._queue.remove(question)
-            logger.info("a question broke off")
+            logger.info("the stream of a question was interrupted")
         else:
             if not self._listening.hears(sender):
                 self._do_not_hear(question, sender)
@@ -142,22 +142,22 @@ class Intake:
                 self.asked += 1
 
     async def _known(self, identity: str) -> rtc.RemoteParticipant:
-        """Wait for the room to say who somebody is: their text may come first."""
+        """Wait until the server has announced this participant: the text may come first."""
         while (sender := self._room.remote_participants.get(identity)) is None:
             self._somebody_came.clear()
             await self._somebody_came.wait()
         return sender
 
     def _do_not_hear(self, question: Question, sender: rtc.RemoteParticipant) -> None:
-        words = "I do not listen to you in this room: I was told whom to listen to."
+        words = "I can't answer you: in this room I answer only certain people."
         self._refuse(question, "not_heard", words if is_person(sender) else None)
 
     def _refuse(self, question: Question, error: str, words: str | None) -> None:
-        """Count a question that is not taken; without words its sender, a machine, isn't told."""
+        """Count a refused question and tell its sender why; without words (to a machine) tell nothing."""
         self._queue.remove(question)
         self.refused += 1
         is_told = words is not None and len(self._notices) < MAX_NOTICES
-        level = logging.DEBUG if self._notices else logging.INFO  # a flood is one line
+        level = logging.DEBUG if self._notices else logging.INFO  # a flood of refusals is one line
         logger.log(level, "a question was refused", extra={"error": error, "told": is_told})
         if words is not None and is_told:
             self.tell(question, error, words)
@@ -177,11 +177,11 @@ class Intake:
         lost = self._queue.drop(participant.identity)
         self.dropped += lost
         if lost:
-            logger.info("a person left whose questions were waiting", extra={"dropped": lost})
+            logger.info("a person left while their questions were waiting", extra={"dropped": lost})
 
 
 async def _read(reader: rtc.TextStreamReader) -> str | None:
-    """Return the text of a stream; None if it is too long."""
+    """Return the text of a stream, or None if it is too long."""
     text = ""
     async for piece in reader:
         text += piece

@@ -1,4 +1,4 @@
-"""``Link``: which person a session that listens to one is linked to."""
+"""``Link``: which person a session is linked to, if it listens to one person."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .listening import is_person
 
 
 class Link:
-    """Keeps a session linked to a person: not to a device, and to the next one when that person has left.
+    """Keeps a session linked to a person, never to a device; when the person has left, to the next one.
 
-    LiveKit links whoever comes first, and waits for their return once they have left. This ends by
-    itself when the session closes.
+    LiveKit links the first participant, and after that one has left, it waits for them to return. ``Link``
+    stops when the session closes.
 
     Args:
         room: The session's room.
-        session: A session that was started in it.
+        session: A session that was started in this room.
     """
 
     def __init__(self, room: rtc.Room, session: AgentSession[Any]) -> None:
@@ -26,14 +26,14 @@ class Link:
         self._linked: str | None = None
 
     def start(self) -> None:
-        """Link a person now and whenever somebody comes or leaves."""
+        """Link a person now, and again whenever somebody joins or leaves."""
         self._room.on("participant_connected", self._on_change)
         self._room.on("participant_disconnected", self._on_change)
         self._session.on("close", self._on_close)
         self._update()
 
     def close(self) -> None:
-        """Leave the link as it is from now on; may be called twice."""
+        """Stop, and leave the link as it is; safe to call twice."""
         self._room.off("participant_connected", self._on_change)
         self._room.off("participant_disconnected", self._on_change)
         self._session.off("close", self._on_close)
@@ -51,9 +51,8 @@ class Link:
             person = next((each for each in present.values() if is_person(each)), None)
             if person is not None:
                 room_io.set_participant(person.identity)
-            elif (
-                linked is not None or self._linked is not None
-            ):  # before the first link it would undo the wait
+            # before the first link, unset_participant would end LiveKit's wait for a participant
+            elif linked is not None or self._linked is not None:
                 room_io.unset_participant()
         linked = room_io.linked_participant
         self._linked = None if linked is None else linked.identity

@@ -10,7 +10,7 @@ from livekit import rtc
 from ..errors import ConfigError
 
 KIND_ATTRIBUTE = "vision.kind"
-"""Participant attribute; a participant that has it as ``camera`` is a device, not a person."""
+"""Participant attribute; a participant with the value ``camera`` is a device, not a person."""
 _PERSON_KINDS = (
     rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
     rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
@@ -19,7 +19,7 @@ _PERSON_KINDS = (
 
 
 def is_person(participant: rtc.Participant) -> bool:
-    """Tell whether a participant may be a person: no agent, no ingress or egress, no publish-only device."""
+    """Return whether this can be a person: not an agent, ingress, egress or a device that only publishes."""
     may = participant.permissions
     publishes_only = not may.can_subscribe and (may.can_publish or may.can_publish_data)
     is_camera = participant.attributes.get(KIND_ATTRIBUTE) == "camera"
@@ -28,7 +28,7 @@ def is_person(participant: rtc.Participant) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Who is heard: everybody but devices and agents, the named ones, or the one linked person.
+    """Who is heard: everybody except devices and agents, the named identities, or the one linked person.
 
     Raises:
         ConfigError: ``named`` without identities, or identities without ``named``.
@@ -40,7 +40,7 @@ class Listening:
     """Who is heard with ``named``."""
 
     def __post_init__(self) -> None:
-        """Check that the two go together."""
+        """Check that mode and identities fit together."""
         if (self.mode == "named") != bool(self.identities) or not all(self.identities):
             raise ConfigError(
                 f"listen_to = {list(self.identities)!r}: name at least one identity, none empty"
@@ -48,10 +48,10 @@ class Listening:
 
     @classmethod
     def parse(cls, value: object, *, name: str = "listen_to") -> Listening:
-        """Make one of the setting's value: ``"everybody"``, ``"linked"`` or a list of identities.
+        """Make a ``Listening`` from the setting: ``"everybody"``, ``"linked"`` or a list of identities.
 
         Raises:
-            ConfigError: It is none of these.
+            ConfigError: The value is none of these.
         """
         if value == "everybody":
             return cls("everybody")
@@ -68,10 +68,10 @@ class Listening:
         )
 
     def hears(self, participant: rtc.Participant, *, linked: str | None = None) -> bool:
-        """Tell whether a participant's questions are answered.
+        """Return whether the agent answers a participant's questions.
 
         Args:
-            participant: Who asks.
+            participant: The participant who asks.
             linked: Identity of the person the session is linked to, if there is one.
         """
         if self.mode == "named":
@@ -81,4 +81,4 @@ class Listening:
 
 
 EVERYBODY = Listening()
-"""Everybody but agents and devices."""
+"""Everybody except agents and devices."""

@@ -1,4 +1,4 @@
-"""``FailureNotices``: an answer that fails is told in the room and in the log, and the session goes on."""
+"""``FailureNotices``: if an answer fails, the room and the log get a line, and the session goes on."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ logger = logging.getLogger(__name__)
 
 
 class FailureNotices:
-    """Tells people that an answer failed: once an answer, not once a retry.
+    """Tells people that an answer failed: once for each answer, not for each attempt.
 
     Args:
         session: The session that answers.
-        room: Where to tell it, on ``lk.transcription``.
-        address: Gives the attributes that say whose answer a speech is, such as ``Questions.address``.
+        room: The room that gets the notices, on ``lk.transcription``.
+        address: Returns the attributes that name the question of a speech, such as ``Questions.address``.
     """
 
     def __init__(self, session: AgentSession[Any], room: rtc.Room, *, address: Address | None = None) -> None:
@@ -50,26 +50,26 @@ class FailureNotices:
         self._source: Any = None  # the model of the last error
         self._telling: set[asyncio.Task[None]] = set()
         self.count = 0
-        """Failures told since the start."""
+        """Number of notices since the start."""
 
     async def __aenter__(self) -> FailureNotices:
-        """Begin to watch the session."""
+        """Start to watch the session."""
         self.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop watching."""
         await self.aclose()
 
     def start(self) -> None:
-        """Begin to watch the session; it may be started later."""
+        """Start to watch the session, which may itself start later."""
         self._session.on("speech_created", self._on_speech)
         self._session.on("error", self._on_error)
 
     async def aclose(self) -> None:
-        """Watch it no longer; may be called twice."""
+        """Stop watching the session; safe to call twice."""
         self._session.off("speech_created", self._on_speech)
         self._session.off("error", self._on_error)
         await ended(*self._telling)
@@ -107,22 +107,21 @@ class FailureNotices:
     def _told(self, task: asyncio.Task[None]) -> None:
         self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a failure could not be told in the room", exc_info=error)
+            logger.error("the notice of a failure could not be sent", exc_info=error)
 
 
 def explain(error: BaseException, source: Any = None) -> str:
-    """Say in a few words what an error of a provider is, and the way out; nothing of what was sent.
+    """Return in a few words what a provider's error means and what to do; nothing of what was sent.
 
     Args:
-        error: The error; those that caused it are looked at, too.
-        source: The model it came from, to name the variable of its key.
+        error: The error; the errors that caused it count, too.
+        source: The model that raised it, to name the variable of its key.
     """
     errors = [each for each in _causes(error) if isinstance(each, APIError)]
     if not errors:
         return f"{type(error).__name__} in the agent; the lines above say where"
-    first = errors[
-        -1
-    ]  # of several tries LiveKit tells only that they failed, with the last one's error behind it
+    # after several attempts LiveKit's error says only that they failed; its cause is the last attempt's error
+    first = errors[-1]
     if isinstance(first, APIStatusError) and first.status_code > 0:
         return f"HTTP {first.status_code}: {_way_out(first.status_code, source)}"
     if isinstance(first, APITimeoutError):
@@ -147,7 +146,7 @@ def _way_out(status: int, source: Any) -> str:
 
 
 def _key_of(source: Any) -> str:
-    """Return the variable of a provider's key, by the plugin its model comes from."""
+    """Return the environment variable of a provider's key, from the plugin of its model."""
     plugin = type(source).__module__.removeprefix("livekit.plugins.").split(".")[0]
     is_plugin = type(source).__module__.startswith("livekit.plugins.")
     return f"{plugin.upper()}_API_KEY" if is_plugin else "its key"

@@ -1,4 +1,4 @@
-"""``Presence``: the people in an agent's room, as far as the agent hears them."""
+"""``Presence``: everything that an agent takes from the people in its room."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .notices import FailureNotices
 from .questions import Questions
 
 TYPING_TOPIC = "vision.typing"
-"""A data packet on this topic, with any content, says that a person begins to type."""
+"""A data packet on this topic, with any content, means that a person begins to type."""
 
 logger = logging.getLogger(__name__)
 
 
 class Presence:
-    """Takes questions, typing and uploads from those who are heard, and tells them when an answer fails.
+    """Takes questions, typing and uploads from people who are heard, and tells them when an answer fails.
 
     Args:
         room: The room.
-        session: A session that was started in it.
+        session: A session that was started in this room.
         listening: Who is heard.
-        uploads: What takes the pictures people send; started and closed here.
+        uploads: Takes the pictures that people send; started and closed here.
         on_typing: Called when somebody who is heard begins to type.
-        questions: What takes typed questions, if somebody else opened and closes it. Without it
-            LiveKit's handling of typed text is replaced, unless the application has a handling of its own.
+        questions: Takes typed questions, if the caller opens and closes it. Without it we replace
+            LiveKit's handler of typed text, unless the application has its own handler.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Presence:
         self._link = Link(room, session)
 
     def start(self) -> None:
-        """Begin to hear."""
+        """Start to take questions, typing and uploads."""
         self._room.on("data_received", self._on_data)
         self._uploads.start()
         self._notices.start()
@@ -64,7 +64,7 @@ class Presence:
             self._link.start()
 
     async def aclose(self) -> None:
-        """Stop hearing; may be called twice."""
+        """Stop, and close what was opened here; safe to call twice."""
         self._room.off("data_received", self._on_data)
         self._link.close()
         if self._owns_questions:
@@ -74,16 +74,16 @@ class Presence:
         logger.info("uploads are closed", extra=asdict(self._uploads.statistics))
 
     def spoken_by(self) -> str:
-        """Return the identity of the person a spoken session listens to, or an empty string."""
+        """Return the identity of the person that a spoken session listens to, or an empty string."""
         if self._session.input.audio is None:
             return ""
         linked = self._linked()
         return "" if linked is None else linked.identity
 
     def may_send(self, identity: str) -> bool:
-        """Tell whether somebody's pictures are taken."""
+        """Return whether this participant may send pictures."""
         sender = self._room.remote_participants.get(identity)
-        if sender is None:  # the room does not know them yet: only a name can tell
+        if sender is None:  # not announced yet: we know only the identity
             return self._listening.mode != "named" or identity in self._listening.identities
         linked = self._linked()
         return self._listening.hears(sender, linked=None if linked is None else linked.identity)

@@ -1,4 +1,4 @@
-"""``Questions``: what people type in a room, answered one at a time and in turn."""
+"""``Questions``: what people type in a room, answered one at a time; the people take turns."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from .listening import EVERYBODY, Listening
 from .transcript import address_answers
 
 HANDOVER_S = 0.1
-"""How often a session that has no agent is tried again, in seconds."""
+"""How often we try again while a session has no agent, in seconds."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionStatistics:
-    """What became of questions since the start."""
+    """What has happened to the questions since the start."""
 
     asked: int
-    """Questions that arrived whole, from a person who is heard."""
+    """Questions that arrived completely, from a person who is heard."""
     answered: int
-    """Questions the model answered."""
+    """Questions that the model answered."""
     failed: int
-    """Questions the model failed to answer, or answered with nothing."""
+    """Questions that the model failed to answer, or answered with nothing."""
     refused: int
-    """Questions that were not taken: no room, too long, too slow, or from somebody who is not heard."""
+    """Questions that we refused: too many, too long, too slow, or from somebody who is not heard."""
     dropped: int
-    """Questions lost because their sender left, their stream broke off or the session closed."""
+    """Questions lost because their sender left, their stream was interrupted or the session closed."""
 
 
 class Questions:
     """Takes typed questions from a room, and asks a session for one answer after the other.
 
-    It may be started before the room is connected and before there is a session: what arrives is
-    kept until ``attach``. It never interrupts an answer. With ``Listening("linked")`` it does
-    nothing: LiveKit's own handling stays in place.
+    You can start it before the room is connected and before there is a session: it keeps the questions
+    until ``attach``. It never interrupts an answer. With ``Listening("linked")`` it does nothing:
+    LiveKit's own handler stays in place.
 
     Args:
         room: The room, connected or not.
-        listening: Who is heard; everybody but agents and devices by default.
-        queue: Where questions wait; how many may wait is its limit.
+        listening: Who is heard; by default everybody except agents and devices.
+        queue: Where questions wait; it limits how many.
     """
 
     def __init__(
@@ -68,19 +68,19 @@ class Questions:
         self._answered = self._failed = 0
 
     async def __aenter__(self) -> Questions:
-        """Begin to take questions."""
+        """Start to take questions."""
         self.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop."""
         await self.aclose()
 
     @property
     def statistics(self) -> QuestionStatistics:
-        """The counts of now."""
+        """The current counts."""
         return QuestionStatistics(
             asked=self._intake.asked,
             answered=self._answered,
@@ -90,12 +90,12 @@ class Questions:
         )
 
     def start(self) -> None:
-        """Begin to take questions and keep them; may be called twice."""
+        """Start to take questions and keep them; safe to call twice."""
         if not self._is_off:
             self._intake.start()
 
     def attach(self, session: AgentSession[Any]) -> None:
-        """Begin to ask a session that has been started in the room, until it closes.
+        """Ask this session the questions, until it closes; it must have been started in the room.
 
         Raises:
             RuntimeError: Another session answers the questions of this room.
@@ -113,15 +113,15 @@ class Questions:
         task.add_done_callback(self._ended)
 
     def address(self, speech: SpeechHandle) -> Mapping[str, str]:
-        """Return the attributes that say whose answer a speech is; none if it answers no question."""
+        """Return the attributes that name the question of a speech; none if it answers no typed question."""
         if self._current is None or self._current[0] is not speech:
             return {}
         return address_of(self._current[1])
 
     async def aclose(self) -> None:
-        """Take no more questions, drop those that wait; may be called twice.
+        """Take no more questions and drop those that wait; safe to call twice.
 
-        An answer that has begun goes on.
+        An answer that has already started goes on.
         """
         self._detach()
         await ended(*self._answering)
@@ -134,7 +134,7 @@ class Questions:
             try:
                 await session.wait_for_idle()
             except (livekit_compat.ActivityClosedError, RuntimeError):
-                # one agent is handing over to the next, or the session is closing, which ends this
+                # one agent hands over to the next; or the session closes, and then this task is cancelled
                 await asyncio.sleep(HANDOVER_S)
                 continue
             question = self._queue.take()
@@ -143,7 +143,7 @@ class Questions:
                 continue
             try:
                 await self._answer(session, question)
-            except Exception as error:  # whatever it is, the next question is answered
+            except Exception as error:  # whatever it is, we go on with the next question
                 self._failed += 1
                 logger.error("a question could not be asked", exc_info=error)
                 words = "I could not answer: the agent failed. Please ask again."
@@ -158,7 +158,11 @@ class Questions:
         async with livekit_compat.claim_user_turn(session):
             speech = session.generate_reply(user_input=message)
         self._current = speech, question
-        await speech
+        try:
+            await speech
+        except asyncio.CancelledError:  # the session closes
+            self._failed += 1
+            raise
         if speech.exception() is None and speech.chat_items:
             self._answered += 1
         else:
@@ -179,4 +183,4 @@ class Questions:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._answering.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("questions are no longer answered", exc_info=error)
+            logger.error("the agent no longer answers questions", exc_info=error)

@@ -1,4 +1,4 @@
-"""What the agent says on ``lk.transcription``, and to whom: attributes on its text streams."""
+"""What the agent says on ``lk.transcription``, and to whom: attributes of its text streams."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ ASKED_BY = "vision.asked_by"
 QUESTION = "vision.question"
 """Attribute of an answer: id of the question's text stream on ``lk.chat``."""
 ERROR = "vision.error"
-"""Attribute of a stream that holds no answer but says why there is none: the kind of failure."""
+"""Attribute of a stream that says why there is no answer: the kind of failure."""
 
 Address = Callable[[SpeechHandle], Mapping[str, str]]
-"""Gives the attributes that say whose an answer is; none where that is not known."""
+"""Returns the attributes that name the question of an answer; none if it is not known."""
 
 logger = logging.getLogger(__name__)
 
 
 def address_answers(session: AgentSession[Any], address: Address) -> bool:
-    """Let each answer that a session streams to its room say whose it is.
+    """Add the attributes of its question to each answer that a session streams to its room.
 
     Args:
         session: A session that was started in a room.
-        address: Asked at the beginning of each stream.
+        address: Called at the beginning of each stream.
 
     Returns:
-        Whether the session streams its answers to a room itself; a user's own output is left alone.
+        Whether the session itself streams its answers to a room; an application's own output stays as it is.
     """
     return livekit_compat.set_answer_attributes(session, _OfCurrentSpeech(session, address))
 
@@ -47,20 +47,20 @@ def address_answers(session: AgentSession[Any], address: Address) -> bool:
 async def tell(
     room: rtc.Room, words: str, attributes: Mapping[str, str], *, identities: Sequence[str] = ()
 ) -> None:
-    """Say something in the room that no model said.
+    """Send the room a text that does not come from a model.
 
     Args:
         room: The room.
         words: One or two sentences.
-        attributes: Of the stream, beside LiveKit's own.
-        identities: Who gets it; everybody if empty.
+        attributes: Attributes of the stream, in addition to LiveKit's own.
+        identities: Who gets the text; everybody if empty.
     """
     own = {
         ATTRIBUTE_TRANSCRIPTION_SEGMENT_ID: f"SG_{uuid.uuid4().hex[:12]}",
         ATTRIBUTE_TRANSCRIPTION_FINAL: "true",
     }
     if not room.isconnected():
-        return  # and nobody is there to be told
+        return  # nobody can get it
     try:
         await room.local_participant.send_text(
             words,
@@ -68,12 +68,12 @@ async def tell(
             attributes={**own, **attributes},
             destination_identities=list(identities),
         )
-    except ConnectionError as error:  # who was to be told has left
+    except ConnectionError as error:  # the recipient has left
         logger.info("a notice could not be sent", extra={"reason": type(error).__name__})
 
 
 class _OfCurrentSpeech(Mapping[str, str]):
-    """The attributes of the speech that a session gives out now."""
+    """The attributes of the current speech of a session."""
 
     def __init__(self, session: AgentSession[Any], address: Address) -> None:
         self._session, self._address = session, address

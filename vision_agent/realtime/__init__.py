@@ -1,4 +1,4 @@
-"""Pictures for a realtime model, which listens by itself instead of being asked turn by turn."""
+"""Pictures for a realtime model, which listens all the time and gets no request for each turn."""
 
 from .feed import RealtimeFeed as RealtimeFeed
 from .policy import FramePolicy as FramePolicy

@@ -1,4 +1,4 @@
-"""``RealtimeFeed``: the views of a ``Vision`` as a realtime model sees them."""
+"""``RealtimeFeed``: sends the views of a ``Vision`` to a realtime model."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .telling import Tell, Telling
 from .view import ViewFeed
 
 CHECK_S = 0.5
-"""How often new views are looked for, in seconds."""
+"""How often we look for new views, in seconds."""
 
 
 class RealtimeFeed:
-    """Hands each view's pictures to a realtime model, at a rate or with each question.
+    """Sends each view's pictures to a realtime model, at a rate or with each question.
 
-    When a view stops showing what is there now, the model reads so in a line, and again when it
-    goes on. Of several views each picture has its view's name written on it. Whatever a model's
-    client raises ends neither the pictures nor the lines.
+    When a view no longer shows what is there now, the model reads a line about it, and another line when
+    the view works again. If there are several views, each picture has its view's name written on it.
+    Pictures and lines go on even if the model's client raises an error.
 
     Args:
-        vision: The views; those that come later are fed, too.
+        vision: The views, including those that come later.
         push: Takes each small frame, I420 and upright.
         tell: Takes a line for the model to read.
-        policy: When pictures go out; called anew each time, if it may change.
-        items: Takes the pictures instead of ``push`` where the policy is one of items.
+        policy: When pictures go out; if it can change, a function that returns it.
+        items: Takes the pictures instead of ``push`` if the policy is ``items`` or ``items_while_speaking``.
     """
 
     def __init__(
@@ -61,23 +61,23 @@ class RealtimeFeed:
 
     @classmethod
     def for_session(cls, vision: Vision, session: llm.RealtimeSession[Any], tell: Tell) -> RealtimeFeed:
-        """Feed a session in the way that suits its kind.
+        """Make the feed of a session, with the policy for its kind.
 
         Args:
             vision: The views.
-            session: Of any plugin, or LiveKit's fallback adapter.
+            session: A session of any plugin, or of LiveKit's fallback adapter.
             tell: Takes a line for the model to read.
         """
         return cls(
             vision,
             push=session.push_video,
             tell=tell,
-            policy=lambda: policy_of(session),  # of a fallback adapter it may change
+            policy=lambda: policy_of(session),  # in a fallback adapter it may change
             items=PictureItems(session, detail=vision.options.inference_detail),
         )
 
     def start(self) -> None:
-        """Begin to feed; a second call does nothing."""
+        """Start to send; a second call does nothing."""
         if not self._tasks and not self._closed:
             self._tasks = [
                 _lasting(self._follow, name="realtime feed"),
@@ -85,7 +85,7 @@ class RealtimeFeed:
             ]
 
     async def aclose(self) -> None:
-        """Stop; may be called twice. Pictures that are items leave the conversation."""
+        """Stop, and delete the pictures that are items of a conversation; safe to call twice."""
         self._closed = True
         await ended(*self._tasks)
         await ended(*self._feeding.values())
@@ -95,7 +95,7 @@ class RealtimeFeed:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def speech(self, speaking: bool) -> None:
-        """Note that the user begins or stops to speak; with the end comes the picture of that moment."""
+        """Note that the user starts or stops speaking; at the end the picture of that moment goes out."""
         before, self._speaking = self._speaking, speaking
         self._take_up()
         for feed in self._feeds.values():
@@ -105,19 +105,19 @@ class RealtimeFeed:
                 feed.speech_ended()
 
     def typed(self) -> None:
-        """Hand over what each view shows now: the question is answered at once."""
+        """Send each view's newest picture before this returns: the model answers at once."""
         self._take_up()
         for feed in self._feeds.values():
             feed.hand_over_now()
 
     async def sightings(self) -> list[Sighting]:
-        """Return what the model saw last, a sighting a view, the newest first; noted in the ledger."""
+        """Return what the model saw last: one sighting for each view, the newest first, in the ledger."""
         found = [await feed.sighting() for feed in list(self._feeds.values())]
         seen = [each for each in found if each is not None]
         return [self._vision.ledger.note(each) for each in sorted(seen, key=_captured_s, reverse=True)]
 
     async def _follow(self) -> None:
-        """Take up each view as it comes, and let it go when it is forgotten."""
+        """Start a feed for each new view, and end it when ``Vision`` drops the view."""
         while True:
             self._take_up()
             for eye in self._feeds.keys() - set(self._vision.eyes):

@@ -1,4 +1,4 @@
-"""A background job that goes on after an error."""
+"""A background job that continues after an error."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ STEADY_S = 30.0
 
 
 async def lasting(job: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Run a job until it returns; when it fails, log the error, wait and run it again.
+    """Run a job until it returns; if it fails, log the error, wait and run it again.
 
     Args:
-        job: Called anew after each failure.
-        name: What the log calls it.
+        job: Called again after each failure.
+        name: Its name in the log.
     """
     retry, known = Backoff(RETRY_FIRST_S, RETRY_MAX_S), ""
     while True:
         begun_s = time.monotonic()
         try:
             return await job()
-        except Exception as error:  # whatever it is, the next try may do better
+        except Exception as error:  # whatever it is, the next attempt may succeed
             if time.monotonic() - begun_s > STEADY_S:
                 retry.reset()
             wait_s, kind = retry.next_s(), type(error).__name__

@@ -1,4 +1,4 @@
-"""``Outlet``: the way from one prepared picture to a realtime model."""
+"""``Outlet``: hands prepared pictures to a realtime model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Items(Protocol):
     """A conversation in which each picture is an item; ``PictureItems`` is one."""
 
     def show(self, sighting: Sighting) -> None:
-        """Put a picture at the end of the conversation, in place of the view's earlier one."""
+        """Put a picture at the end of the conversation, and delete the view's earlier one."""
 
     def withdraw(self, view: str) -> None:
-        """Take the picture of a view out of the conversation."""
+        """Delete the picture of a view from the conversation."""
 
     def is_busy(self, view: str) -> bool:
-        """Tell whether the last picture of a view is still on its way."""
+        """Return whether the last picture of a view is still on its way."""
 
     def close(self) -> None:
-        """Take all pictures out of the conversation."""
+        """Delete all pictures from the conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +36,18 @@ class Picture:
     """One picture as a realtime model gets it."""
 
     sighting: Sighting
-    """What it shows; without the JPEG where the model takes frames."""
+    """What the picture shows; without the JPEG if the model takes frames."""
     frame: Frame | None
-    """The small frame, upright limited-range I420; None where the model takes a JPEG."""
+    """The small frame, upright limited-range I420; None if the model takes a JPEG."""
 
 
 class Outlet:
-    """Hands pictures over as the model takes them: frames, or items of its conversation.
+    """Hands pictures over in the form that the model takes: frames, or items of its conversation.
 
     Args:
         push: Takes each small frame, I420 and upright.
-        policy: When pictures go out; called anew each time, if it may change.
-        items: Takes the pictures where the policy is one of items.
+        policy: When pictures go out; if it can change, a function that returns it.
+        items: Takes the pictures if the policy is ``items`` or ``items_while_speaking``.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Outlet:
 
     @property
     def policy(self) -> FramePolicy:
-        """When pictures go out now."""
+        """The current policy."""
         return self._policy() if callable(self._policy) else self._policy
 
     @property
@@ -68,23 +68,23 @@ class Outlet:
         return self._items is not None and self.policy != "stream"
 
     def give(self, picture: Picture) -> None:
-        """Hand a picture over; whatever the model's client raises passes through."""
+        """Hand a picture over; errors of the model's client are not caught here."""
         if picture.frame is not None:
             self._push(_video_frame(picture.frame))
         elif self._items is not None:
             self._items.show(picture.sighting)
 
     def is_busy(self, view: str) -> bool:
-        """Tell whether a picture of this view is still on its way."""
+        """Return whether a picture of this view is still on its way."""
         return self._items is not None and self._items.is_busy(view)
 
     def withdraw(self, view: str) -> None:
-        """Take back the picture of a view that is gone, where that can be done."""
+        """Take back the picture of a view that is gone, if the model allows it."""
         if self._items is not None:
             self._items.withdraw(view)
 
     def close(self) -> None:
-        """Take back all pictures, where that can be done."""
+        """Take back all pictures, if the model allows it."""
         if self._items is not None:
             self._items.close()
 

@@ -1,4 +1,4 @@
-"""``Telling``: what has become of each view, told to a model in lines."""
+"""``Telling``: lines that tell a model the state of each view."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0
 TELL_S = 15.0
-"""Longest time that telling one line may take, in seconds."""
+"""Longest time that one line may take to reach the model, in seconds."""
 
 Tell = Callable[[str], Awaitable[None]]
 
 
 class Telling:
-    """Keeps a model informed of the state of each subject; a line that fails is tried again.
+    """Keeps a model informed about the state of each subject; a line that fails is sent again.
 
-    If the state changes before a line has got through, only the newest state is told.
+    If the state changes before a line has reached the model, the model reads only the newest state.
 
     Args:
         tell: Takes a line for the model to read.
@@ -29,8 +29,8 @@ class Telling:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._states: dict[str, tuple[str, str]] = {}  # by subject: its state, and the line that tells it
-        self._known: dict[str, str | None] = {}  # by subject: the state the model knows, None if not certain
+        self._states: dict[str, tuple[str, str]] = {}  # by subject: its state, and the line about it
+        self._known: dict[str, str | None] = {}  # by subject: the state that the model knows; None: uncertain
         self._changed = asyncio.Event()
         self._failures: set[str] = set()
 
@@ -38,21 +38,21 @@ class Telling:
         """Note the state of a subject; returns at once.
 
         Args:
-            subject: What it is about, such as a view's name.
-            state: Empty at the beginning, when there is nothing to tell. The same state is told once.
-            line: The line that tells it; empty: the model need not read of this state.
+            subject: What the line is about, such as a view's name.
+            state: A short key of the state; empty is the state at the start. The model reads each state once.
+            line: The line for the model; empty: the model need not know this state.
         """
         if self._states.get(subject, ("", ""))[0] != state:
             self._states[subject] = state, line
             self._changed.set()
 
     def forget(self, subject: str) -> None:
-        """Tell no more about a subject."""
+        """Send no more lines about a subject."""
         self._states.pop(subject, None)
         self._known.pop(subject, None)
 
     async def run(self) -> None:
-        """Tell what changes until cancelled."""
+        """Send a line for each change, until cancelled."""
         retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while True:
             self._changed.clear()
@@ -71,10 +71,10 @@ class Telling:
         if not line:
             self._known[subject] = state
             return True
-        self._known[subject] = None  # even a failure may have reached the model
+        self._known[subject] = None  # even a line that fails may have reached the model
         try:
             await within(TELL_S, self._line(line))
-        except Exception as error:  # of any plugin: the view's frames go on, and so must the lines
+        except Exception as error:  # any plugin may raise anything, and the lines must go on
             kind = type(error).__name__
             level = logging.DEBUG if kind in self._failures else logging.WARNING
             self._failures.add(kind)

@@ -1,4 +1,4 @@
-"""``ViewFeed``: the pictures of one view on their way to a realtime model."""
+"""``ViewFeed``: sends the pictures of one view to a realtime model."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from .telling import Telling
 logger = logging.getLogger(__name__)
 
 CHECK_S = 0.5
-"""How often a view without frames is asked for the reason, in seconds."""
+"""How often we ask a view without frames for the reason, in seconds."""
 FIRST_S = 2.0
-"""How long a view may take to show something before the model reads that it does not, in seconds."""
+"""How long a new view may take to show something before the model reads that it shows nothing, in seconds."""
 RETRY_FIRST_S, RETRY_MAX_S = 0.01, 2.0
-"""How long after a picture could not be handed over the next one is tried, in seconds."""
+"""How long we wait for the next attempt if a picture did not reach the model, in seconds."""
 
 
 class ViewFeed:
-    """Hands the pictures of one view over: a frame is chosen before anything is converted.
+    """Sends the pictures of one view: it chooses a frame before it converts anything.
 
     Args:
         eye: The view.
-        options: How pictures are chosen.
+        options: How to choose pictures.
         outlet: Takes the pictures.
-        telling: Tells the model when the view stops showing what is there, and when it goes on.
-        executor: Where pictures are made.
+        telling: Tells the model when the view no longer shows what is there, and when it works again.
+        executor: Makes the pictures.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class ViewFeed:
         self._executor = executor
         self._sampler = Sampler(speaking_fps=options.speaking_fps, silent_fps=options.silent_fps)
         self._wake = asyncio.Event()
-        self._is_due = False  # a picture is wanted whatever the rate
-        self._may_repeat = False  # a question was asked since the last one: the same picture counts as new
-        self._is_small = False  # the last one was asked for, and a larger one is on its way
-        self._picture: Picture | None = None  # the last one
-        self._captured_s = float("-inf")  # when its frame came
-        self._side_px = 0  # its frame's longest side
+        self._is_due = False  # send a picture, whatever the rate is
+        self._may_repeat = False  # there was a question since the last picture: the same frame counts as new
+        self._is_small = False  # the last picture was requested, and a larger one is on its way
+        self._picture: Picture | None = None  # the last picture that the model got
+        self._captured_s = float("-inf")  # when the frame of the last picture came
+        self._side_px = 0  # longest side of that frame
         self._failures: set[str] = set()
         self._retry = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
-        self._retry_s = 0.0  # no other try before, in seconds of time.monotonic()
+        self._retry_s = 0.0  # time of the next attempt, in seconds of time.monotonic()
 
     async def run(self) -> None:
-        """Feed until cancelled."""
+        """Send pictures until cancelled."""
         if self._watcher.latest is None and self._eye.source.problem is None:
             await self._watcher.arrival(within_s=FIRST_S)
         while True:
@@ -80,7 +80,7 @@ class ViewFeed:
             frame, problem = self._watcher.latest, self._watcher.problem()
             if problem is not None:
                 self._tell_of(problem)
-                self._is_due |= self._has_rate_at_rest()  # the first one that shows it again
+                self._is_due |= self._has_rate_at_rest()  # send the first frame after the problem
             elif frame is not None:
                 if self._is_wanted(frame):
                     await self._hand_over(frame)
@@ -89,22 +89,22 @@ class ViewFeed:
             await self._until_next(frame)
 
     def speech_began(self) -> None:
-        """Note that the user speaks; a server that answers by itself gets a picture at once."""
+        """Note that the user speaks; a server that decides the turns gets a picture at once."""
         self.speaking = True
         self._is_due |= self._outlet.policy == "items_while_speaking"
         self._wake.set()
 
     def speech_ended(self) -> None:
-        """Hand over the picture of this moment."""
+        """Send the picture of this moment."""
         self.speaking = False
         self._is_due = self._may_repeat = True
         self._wake.set()
 
     def hand_over_now(self) -> None:
-        """Hand over the newest frame before this returns, and a newer one where that is worth it.
+        """Send the newest frame before this returns, and a newer or larger one later if there is one.
 
-        A question is answered at once, so its picture is made here and now, on the event loop: it takes
-        about a millisecond, and what the view's filters take.
+        The model answers a typed question at once, so we make its picture here, on the event loop. This
+        takes about a millisecond, plus the time of the view's filters.
         """
         self._watcher.touch()
         self._is_due = self._may_repeat = True
@@ -115,7 +115,7 @@ class ViewFeed:
         self._wake.set()
 
     async def sighting(self) -> Sighting | None:
-        """Return what the model saw last of this view, or None if it saw nothing."""
+        """Return the last picture of this view that the model got, or None if it got none."""
         picture = self._picture
         if picture is None or picture.frame is None:
             return None if picture is None else picture.sighting
@@ -127,7 +127,7 @@ class ViewFeed:
         return encoded.sighting
 
     def _is_wanted(self, frame: Frame) -> bool:
-        """Tell whether a frame is to be handed over; asked once for each frame."""
+        """Return whether to send this frame; call it once for each frame."""
         is_next = self._has_rate() and self._sampler.take(frame.captured_s, speaking=self.speaking)
         if time.monotonic() < self._retry_s or self._is_old(frame):
             return False
@@ -145,7 +145,7 @@ class ViewFeed:
             self._tell_of_return()
 
     def _made(self, frame: Frame) -> Frame | EncodedImage | None:
-        """Make a frame into what the model takes, or None if that can't be done; called in any thread."""
+        """Convert a frame to what the model takes; None if it can't be converted. Safe in any thread."""
         lens, is_jpeg = self._eye.lens, self._outlet.takes_items
         try:
             if is_jpeg and not self.is_named:
@@ -156,7 +156,7 @@ class ViewFeed:
             return self._jpeg(small) if is_jpeg else small
         except ImageError as error:
             logger.debug("frame skipped", extra={"source": self._name, "reason": str(error)})
-        except Exception as error:  # a source may be anybody's, and so may its frames
+        except Exception as error:  # sources, and so their frames, can be anybody's code
             self._log("a frame could not be made into a picture", error)
         return None
 
@@ -165,11 +165,11 @@ class ViewFeed:
         return encode_jpeg(small, max_side_px=lens.max_side_px, quality=lens.quality)
 
     def _give(self, frame: Frame, made: Frame | EncodedImage | None) -> bool:
-        """Hand over what was made of a frame; return whether the model has it, or a newer one."""
+        """Send the converted frame; return whether the model has it, or a newer one."""
         if made is None:
             self._watcher.reject(frame)
             return False
-        if self._is_old(frame):  # a question has overtaken it
+        if self._is_old(frame):  # a question has sent a newer one since
             return True
         now_s, image = time.monotonic(), made if isinstance(made, EncodedImage) else None
         sighting = Sighting(
@@ -185,14 +185,14 @@ class ViewFeed:
         picture = Picture(sighting=sighting, frame=made if isinstance(made, Frame) else None)
         try:
             self._outlet.give(picture)
-        except Exception as error:  # of any plugin: the next frame is another try
+        except Exception as error:  # any plugin may raise anything; we try again with the next frame
             self._log("a picture did not reach the model, trying with the next one", error)
             self._is_due, self._retry_s = True, now_s + self._retry.next_s()
             return False
         self._retry.reset()
         self._may_repeat = False
         self._watcher.looked_at(frame)
-        # the one at hand may be older than a turn's picture should be: then a newer one follows
+        # if this picture is older than a turn's picture should be, a newer one follows
         was_asked, self._is_due = self._is_due, now_s - frame.captured_s > self._options.max_age_s
         self._is_small = was_asked and not self._is_enough(frame)
         self._picture, self._captured_s = picture, frame.captured_s
@@ -200,7 +200,7 @@ class ViewFeed:
         return True
 
     def _is_old(self, frame: Frame) -> bool:
-        """Tell whether the model has this frame already, or a newer one."""
+        """Return whether the model already has this frame, or a newer one."""
         at_s, last_s = frame.captured_s, self._captured_s
         return at_s < last_s or (at_s == last_s and not self._may_repeat)
 
@@ -209,7 +209,7 @@ class ViewFeed:
         return self._watcher.is_enough(frame, side_px, max_wait_s=max_wait_s)
 
     def _has_rate(self) -> bool:
-        """Tell whether frames go out now without being asked for."""
+        """Return whether frames go out at a rate now."""
         policy = self._outlet.policy
         return policy == "stream" or (self.speaking and policy == "items_while_speaking")
 
@@ -217,7 +217,7 @@ class ViewFeed:
         return self._outlet.policy == "stream" and self._options.silent_fps > 0
 
     async def _until_next(self, frame: Frame | None) -> None:
-        """Wait for a newer frame where it may be wanted, for a request, or until the next check."""
+        """Wait for a newer frame if one may be wanted, for a request, or until the next check."""
         waits: list[asyncio.Task[Any]] = [asyncio.create_task(self._wake.wait())]
         if self._has_rate() or self._is_due or self._is_small:
             if self._watcher.latest is not frame:
@@ -236,7 +236,7 @@ class ViewFeed:
             self._outlet.withdraw(self._name)
         if self._watcher.demand is Demand.OFF:  # nobody wants a picture of it
             return
-        reason = problem.partition(",")[0]  # without the seconds that pass
+        reason = problem.partition(",")[0]  # without the number of seconds, which changes
         sighting = self._eye.nothing(problem, purpose="realtime")
         self._telling.say(self._name, reason, lines.problem_line(sighting))
 
@@ -244,7 +244,7 @@ class ViewFeed:
         self._telling.say(self._name, "", lines.back_line(self._name))
 
     def _log(self, message: str, error: Exception) -> None:
-        """Log an error, its kind once."""
+        """Log an error: each kind once as a warning, then as debug."""
         kind = type(error).__name__
         level = logging.DEBUG if kind in self._failures else logging.WARNING
         self._failures.add(kind)

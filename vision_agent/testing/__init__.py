@@ -1,1 +1,1 @@
-"""Doubles for tests and benchmarks: sources, models that note what they get, scripted ears, a server."""
+"""Doubles for tests and benchmarks: sources, models that keep their requests, scripted speech, a server."""

@@ -1,4 +1,4 @@
-"""A camera of ten lines that shows the testcard of a chosen moment."""
+"""A camera in ten lines that shows the testcard of a chosen moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..sources.testcard import render
 
 
 class CardSource:
-    """The testcard of a chosen moment, with a switch that makes it go away.
+    """The testcard of a chosen moment, with a switch that stops the frames.
 
     Args:
         name: The view's name.
@@ -22,9 +22,9 @@ class CardSource:
         self.problem: str | None = None
         """Why it shows nothing, or None."""
         self.moment_s = 1_700_000_000.0
-        """What its code and its clock say, in seconds of Unix time."""
+        """The time in its code and its clock, in seconds of Unix time."""
         self.silent = False
-        """Whether it gives no frames, though nothing is known to be wrong with it."""
+        """Whether it gives no frames, although ``problem`` is None."""
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Yield 50 frames a second, 640 x 360."""
@@ -35,4 +35,4 @@ class CardSource:
             await asyncio.sleep(0.02)
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """There is nothing to close."""

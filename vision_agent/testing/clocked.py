@@ -1,6 +1,6 @@
-"""A model that answers at once, or never, and notes when it was asked and what it was shown.
+"""A model that answers at once, or never, and records when it was asked and which pictures it got.
 
-Needs livekit-agents and Pillow only: scripts in other environments load it too.
+It needs only livekit-agents and Pillow, because scripts in other environments load it, too.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ class Request:
     pictures: list[bytes] = field(default_factory=list)
     """Compressed pictures of the last user message."""
     packed_ms: float = 0.0
-    """How long the loop was kept to pack them, as the clients of providers do."""
+    """How long packing the pictures, as providers' clients do it, blocked the loop, in milliseconds."""
     sent_ms: int = 0
-    """When it was packed, in milliseconds of ``time.monotonic()``."""
+    """When the request was packed, in milliseconds of ``time.monotonic()``."""
 
 
 class ClockedLLM(llm.LLM[Any]):
-    """Answers ``Yes.``, or with ``answers=False`` nothing, ever."""
+    """Answers ``Yes.``; with ``answers=False`` it never answers."""
 
     def __init__(self, *, answers: bool = True) -> None:
         super().__init__()
         self.answers = answers
         self.requests: list[Request] = []
-        """Since the start; pictures of older requests may be taken out."""
+        """All requests since the start; you may remove the pictures of older ones."""
 
     def chat(
         self,
@@ -51,7 +51,7 @@ class ClockedLLM(llm.LLM[Any]):
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
-        """Note the request and answer it."""
+        """Record the request and answer it."""
         request = Request(asked_s=time.perf_counter())
         self.requests.append(request)
         return _ClockedStream(self, request, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)

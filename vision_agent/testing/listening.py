@@ -1,4 +1,4 @@
-"""The built-in model, noting each request."""
+"""The built-in model, with a record of each request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..models.offline import OfflineLLM
 
 
 class ListeningLLM(OfflineLLM):
-    """Answers as the built-in model does, and keeps the requests it was handed."""
+    """Answers like the built-in model, and keeps its requests."""
 
     def __init__(self) -> None:
         super().__init__()
         self.requests: list[llm.ChatContext] = []
-        """Since the start, as the provider's client would get them."""
+        """All requests since the start, as a provider's client would get them."""
 
     def chat(self, *, chat_ctx: llm.ChatContext, **kwargs: Any) -> llm.LLMStream:
-        """Note the request and answer it."""
+        """Record the request and answer it."""
         self.requests.append(chat_ctx)
         return super().chat(chat_ctx=chat_ctx, **kwargs)

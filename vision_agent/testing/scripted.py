@@ -1,6 +1,6 @@
-"""Ears and a mouth with no sound in them, for a real AgentSession: VAD, STT, TTS, audio in and out.
+"""Scripted speech without sound for a real AgentSession: VAD, STT, TTS, audio input and output.
 
-Needs livekit-agents only: scripts in other environments load it too.
+It needs only livekit-agents, because scripts in other environments load it, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from livekit.agents.voice import io
 
 
 class SilentInput(io.AudioInput):
-    """Gives 20 ms of silence each 20 ms."""
+    """Yields 20 ms of silence every 20 ms."""
 
     def __init__(self) -> None:
         super().__init__(label="silence")
@@ -35,7 +35,7 @@ class SilentInput(io.AudioInput):
 
 
 class ScriptedVAD(vad.VAD):
-    """Hears speech begin and end when the script says so."""
+    """Detects the start and the end of speech when the script says so."""
 
     def __init__(self) -> None:
         super().__init__(capabilities=vad.VADCapabilities(update_interval=0.02))
@@ -65,14 +65,14 @@ class _VADStream(vad.VADStream):
 
 
 class ScriptedSTT(stt.STT[Any]):
-    """Transcribes what the script says."""
+    """Returns the transcripts of the script."""
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
         self.script: asyncio.Queue[stt.SpeechEvent] = asyncio.Queue()
 
     async def _recognize_impl(self, buffer: AudioBuffer, **kwargs: Any) -> stt.SpeechEvent:
-        raise NotImplementedError("only streams are heard")
+        raise NotImplementedError("use stream()")
 
     def stream(
         self,
@@ -92,13 +92,13 @@ class _STTStream(stt.RecognizeStream):
 
 
 class Ears:
-    """Speaks a sentence to a session, as a person with default settings would be heard."""
+    """Speaks a sentence to a session: the events are those of a person with default settings."""
 
     def __init__(self) -> None:
         self.vad, self.stt = ScriptedVAD(), ScriptedSTT()
 
     async def say(self, sentence: str, *, speaking_s: float = 0.3) -> None:
-        """Begin to speak, be transcribed (preflight, then final), end."""
+        """Start of speech, transcript (preflight, then final), end of speech."""
         self.vad.script.put_nowait(vad.VADEventType.START_OF_SPEECH)
         await asyncio.sleep(speaking_s)
         for kind in (stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, stt.SpeechEventType.FINAL_TRANSCRIPT):
@@ -109,7 +109,7 @@ class Ears:
 
 
 class SilentTTS(tts.TTS[Any]):
-    """Speaks each sentence as 20 ms of silence a word, and keeps what was said."""
+    """Speaks each sentence as 20 ms of silence per word, and keeps the sentences."""
 
     def __init__(self) -> None:
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=16000, num_channels=1)
@@ -118,7 +118,7 @@ class SilentTTS(tts.TTS[Any]):
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> tts.ChunkedStream:
-        """Note the text, return its silence."""
+        """Record the text, and return its silence."""
         self.said.append(text)
         return _SilentStream(tts=self, input_text=text, conn_options=conn_options)
 
@@ -132,7 +132,7 @@ class _SilentStream(tts.ChunkedStream):
 
 
 class SilentOutput(io.AudioOutput):
-    """Plays at once what it is given, and tells how long that was."""
+    """Plays everything at once, and reports how long it was."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -149,7 +149,7 @@ class SilentOutput(io.AudioOutput):
         self._pending_s += frame.duration
 
     def flush(self) -> None:
-        """Finish what was given so far."""
+        """Finish the frames so far."""
         super().flush()
         self._finish(interrupted=False)
 

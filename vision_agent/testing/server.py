@@ -1,4 +1,4 @@
-"""A livekit-server of our own on loopback, for the demo, the tests and the benchmarks."""
+"""A local livekit-server on loopback, for the demo, the tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..errors import ConfigError, ServerError
 from ..waiting import within
 
 CACHED_BINARY = Path(".cache/livekit-server-1.11.0/livekit-server")
-"""Where ``make`` builds it, from the project's root."""
+"""Where ``make`` builds it, relative to the project's root."""
 
 CONFIG_VARIABLE = "LIVEKIT_CONFIG"
 """Environment variable that livekit-server reads its configuration from."""
 
 TRIES = 3
-"""How often a start is tried, each time on other ports."""
+"""How many times we try to start it, each time on other ports."""
 
 
 class LocalServer:
-    """Starts a livekit-server on free loopback ports with a key of its own; stops it at the end.
+    """Starts a livekit-server on free loopback ports with its own key; stops it at the end.
 
     Args:
-        port: Port for signalling; 0 is any free one.
-        api_secret: Secret of its key; empty is a new one.
+        port: Port for signalling; 0: any free one.
+        api_secret: Secret of its key; empty: a new one.
 
     Raises:
-        ConfigError: No livekit-server is on ``PATH`` or in the cache.
+        ConfigError: There is no livekit-server on ``PATH`` or in the cache.
         ServerError: The server did not come up.
     """
 
@@ -47,12 +47,12 @@ class LocalServer:
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> LocalServer:
-        """Start, and wait until it answers; another program may take a free port first, so try again."""
+        """Start, and wait until it listens; try again, because another program may take the port first."""
         binary = find_binary()
         for _ in range(TRIES):
             if await self._start(binary):
                 return self
-        raise ServerError(f"livekit-server ended {TRIES} times as soon as it was started")
+        raise ServerError(f"livekit-server was started {TRIES} times and ended each time")
 
     async def _start(self, binary: Path) -> bool:
         port = self._port or _free_port()
@@ -76,11 +76,11 @@ class LocalServer:
         }
         self._process = await asyncio.create_subprocess_exec(
             str(binary),
-            # not on the command line, which every user of this machine can read; JSON is YAML
+            # every user of this machine can read a command line, so the secret is not there; JSON is YAML
             env={**ENVIRONMENT, CONFIG_VARIABLE: json.dumps(config)},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us: the server goes last
+            start_new_session=True,  # Ctrl-C reaches only us, and the server ends last
         )
         for _ in range(100):
             if self._process.returncode is not None:
@@ -101,11 +101,11 @@ class LocalServer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the server's process and wait for it; may be called twice."""
+        """End the server's process and wait for it; safe to call twice."""
         process, self._process = self._process, None
         if process is None:
             return
-        for ask in (process.terminate, process.terminate, process.kill):  # a second signal ends open rooms
+        for ask in (process.terminate, process.terminate, process.kill):  # the second signal ends open rooms
             with suppress(ProcessLookupError):
                 ask()
             with suppress(asyncio.TimeoutError):
@@ -114,7 +114,7 @@ class LocalServer:
 
     @property
     def keys(self) -> ServerKeys:
-        """Its address and key, for those who work for it."""
+        """The server's address and key."""
         return ServerKeys(url=self.url, api_key=self.api_key, api_secret=self.api_secret)
 
     async def wait(self) -> None:
