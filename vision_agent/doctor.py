@@ -20,14 +20,10 @@ from .errors import VisionAgentError
 from .imaging.frame import Frame
 from .imaging.jpeg import encode_jpeg
 from .models import OfflineLLM, open_model
-from .record.ledger import Ledger, new_request_id
-from .record.sighting import Sighting
 from .redaction import without_secrets
 from .sources import Camera, list_cameras
 from .sources.testcard import code_at, render
 from .testing.server import find_binary
-from .turns.messages import bind
-from .turns.rendering import render as render_request
 from .waiting import within
 from .worker import check_server
 
@@ -217,11 +213,8 @@ def _config(path: Path | None) -> tuple[Finding, Config]:
 async def _read_a_card(model: OfflineLLM) -> tuple[str, str]:
     second = int.from_bytes(os.urandom(3), "big")  # nobody can know it in advance
     card = Frame.from_rgb(render(float(second)), captured_s=0.0, source="testcard")
-    ledger, chat_ctx = Ledger(), llm.ChatContext()
-    seen = ledger.note(Sighting(view="testcard", image=encode_jpeg(card), chosen="newest"))
-    bind(chat_ctx.add_message(role="user", content="What does the QR code say?"), [seen], turn=1)
-    request = render_request(
-        chat_ctx.items, ledger=ledger, kept={seen.id}, current={seen.id}, request_id=new_request_id()
-    )
+    request = llm.ChatContext.empty()
+    picture = llm.ImageContent(image=encode_jpeg(card).data_url())
+    request.add_message(role="user", content=["What does the QR code say?", picture])
     said = await model.chat(chat_ctx=request).collect()
     return said.text, code_at(second)

@@ -46,12 +46,10 @@ class _Seeing(VisionAgent):
         await super().on_user_turn_completed(turn_ctx, new_message)
         self._hooks.completed_ms = (time.perf_counter() - begun_s) * 1000
 
-    async def llm_node(
-        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
-    ) -> AsyncIterable[llm.ChatChunk | str | FlushSentinel]:
-        self._hooks.entered_s = time.perf_counter()
-        async for chunk in super().llm_node(chat_ctx, tools, model_settings):
-            yield chunk
+    async def _request(self, chat_ctx: llm.ChatContext) -> llm.ChatContext:
+        if not self._binder.is_request(chat_ctx):  # the first step of ours, whoever overrides llm_node
+            self._hooks.entered_s = time.perf_counter()
+        return await super()._request(chat_ctx)
 
 
 class _Blind(Agent):

@@ -6,7 +6,7 @@ range, turns them upright and gives them to the JPEG encoder without converting 
 
 from __future__ import annotations
 
-import base64
+import binascii
 from dataclasses import dataclass
 
 import cv2
@@ -36,7 +36,7 @@ class EncodedImage:
 
     def data_url(self) -> str:
         """Return the picture as an RFC 2397 data URL."""
-        return f"data:{self.mime_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+        return f"data:{self.mime_type};base64," + str(binascii.b2a_base64(self.data, newline=False), "ascii")
 
 
 def fit_within(size_wh: tuple[int, int], max_side_px: int) -> tuple[int, int]:

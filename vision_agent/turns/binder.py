@@ -17,7 +17,7 @@ from ..views.vision import Vision
 from . import messages
 from .budget import Candidate, kept, most_waiting, room_for_views
 from .history import insert_before_instructions, is_underway, last_said, question_of, waiting, words
-from .rendering import numbers_of, render, request_id_of
+from .rendering import Renderer, numbers_of, request_id_of
 
 EARLY_MAX_S = 10.0
 """Greatest time between a preemptive request and the end of its turn, in seconds."""
@@ -59,6 +59,7 @@ class TurnBinder:
     def __init__(self, vision: Vision) -> None:
         self._vision = vision
         self._ledger = vision.ledger
+        self._renderer = Renderer(vision.ledger)
         self._lock = asyncio.Lock()
         self._early: tuple[llm.ChatMessage, float] | None = None  # question of a preemptive request, and when
         self._shared: llm.ChatMessage | None = None  # it got the sightings of a preemptive request
@@ -217,11 +218,19 @@ class TurnBinder:
         asked_by: str,
     ) -> llm.ChatContext:
         sent = waiting(items, turn=turn)
-        ours = [item for item in items if isinstance(item, llm.ChatMessage) and messages.is_bound(item)]
+        mine = {id(message) for message in (question if again is None else again, *sent)}
+        ours = [
+            item
+            for item in items
+            if isinstance(item, llm.ChatMessage)
+            and messages.is_bound(item)
+            # an earlier turn without pictures has nothing to give or to lose
+            and (id(item) in mine or item is question or messages.has_picture(item))
+        ]
         candidates: list[Candidate] = []
         reasons: list[str] = []  # sightings of this turn that say why there is no picture
         for message in ours:
-            is_current = message is (question if again is None else again) or message in sent
+            is_current = id(message) in mine
             seen = {each.id: each for each in messages.sightings_of(message, self._ledger)}
             self._restore(message, seen.values(), wanted=message is question)
             released = {each.id for each in seen.values() if each.image is None and not each.address}
@@ -242,7 +251,8 @@ class TurnBinder:
         current = [each.id for each in candidates if each.is_current and each.id in goes_out]
         earlier = [each.id for each in reversed(candidates) if not each.is_current and each.id in goes_out]
         request_id = new_request_id()
-        rendered = render(items, ledger=self._ledger, kept=goes_out, current=current, request_id=request_id)
+        seen_now = (*current, *reasons)
+        rendered = self._renderer.render(items, kept=goes_out, current=set(seen_now), request_id=request_id)
         self._ledger.note_request(
             RequestRecord(
                 id=request_id,
@@ -250,7 +260,7 @@ class TurnBinder:
                 detail=self._detail,
                 answers="" if question is None else question.id,
                 asked_by="" if question is None else messages.asked_by(question) or asked_by,
-                current=(*current, *reasons),
+                current=seen_now,
                 earlier=tuple(earlier),
                 numbered=numbers_of(rendered.items),
                 asked_s=time.monotonic(),

@@ -40,8 +40,7 @@ def question_of(items: Sequence[Any], *, said: Collection[str] = ()) -> llm.Chat
 def _is_of_a_tool(items: Sequence[Any], index: int) -> bool:
     """Return whether a user message is a picture that somebody's own tool has added to the context."""
     message = items[index]
-    has_picture = any(isinstance(part, llm.ImageContent) for part in message.content)
-    if messages.is_bound(message) or not has_picture:
+    if messages.is_bound(message) or not messages.has_picture(message):
         return False
     for item in reversed(items[:index]):
         if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):

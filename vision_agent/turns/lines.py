@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 from ..record.sighting import Sighting
 
@@ -62,6 +63,7 @@ def quoted(text: str) -> str:
     return f'"{clean(text)}"'
 
 
+@lru_cache(maxsize=256)
 def clean(text: str, *, most: int = MAX_NAME_CHARS) -> str:
     """Make one short line from foreign text; other languages and emoji stay unchanged.
 

@@ -36,6 +36,11 @@ def is_bound(message: llm.ChatMessage) -> bool:
     return "sightings" in about(message)
 
 
+def has_picture(message: llm.ChatMessage) -> bool:
+    """Return whether the message holds a picture."""
+    return any(isinstance(part, llm.ImageContent) for part in message.content)
+
+
 def is_question(message: llm.ChatMessage) -> bool:
     """Return whether a user message holds a person's words, not pictures that came without a question."""
     return message.role == "user" and about(message).get("kind", "question") == "question"

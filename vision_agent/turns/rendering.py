@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import llm
@@ -13,39 +15,81 @@ from . import lines
 from .messages import EXTRA_KEY, about, is_bound, sightings_of
 
 
-def render(
-    items: Iterable[Any], *, ledger: Ledger, kept: Collection[str], current: Collection[str], request_id: str
-) -> llm.ChatContext:
-    """Return the context as the model gets it; the input is untouched.
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A message of an earlier turn as it was rendered, and what it was rendered from."""
 
-    Consecutive user messages become one message if they contain pictures of ours: many models require
-    that user and assistant alternate.
+    source: list[Any]
+    ids: frozenset[str]
+    kept: Collection[str]
+    content: Sequence[Any]
+    known: dict[str, Any]
+
+
+class Renderer:
+    """Renders requests; what has not changed since the last one is not made again.
 
     Args:
-        items: The chat context's items.
         ledger: Where the sightings are.
-        kept: Ids of the sightings whose pictures are in the request.
-        current: Ids of the sightings of the current turn.
-        request_id: Written into ``extra``, so that we recognise the request when we see it again.
     """
-    rendered: list[Any] = []
-    run: list[llm.ChatMessage] = []
 
-    def flush() -> None:
-        if any(is_bound(message) for message in run):
-            rendered.append(_merged(run, ledger, kept, current, request_id))
-        else:
-            rendered.extend(run)
-        run.clear()
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._settled: dict[str, _Settled] = {}  # by the message's id
 
-    for item in items:
-        if isinstance(item, llm.ChatMessage) and item.role == "user":
-            run.append(item)
-        else:
-            flush()
-            rendered.append(item)
-    flush()
-    return llm.ChatContext(rendered)
+    def render(
+        self, items: Iterable[Any], *, kept: AbstractSet[str], current: AbstractSet[str], request_id: str
+    ) -> llm.ChatContext:
+        """Return the context as the model gets it; the input is untouched.
+
+        Consecutive user messages become one message if they contain pictures of ours: many models
+        require that user and assistant alternate.
+
+        Args:
+            items: The chat context's items.
+            kept: Ids of the sightings whose pictures are in the request.
+            current: Ids of the sightings of the current turn.
+            request_id: Written into ``extra``, so that we recognise the request when we see it again.
+        """
+        rendered: list[Any] = []
+        run: list[llm.ChatMessage] = []
+        settled: dict[str, _Settled] = {}
+
+        def flush() -> None:
+            if len(run) == 1 and (found := self._earlier(run[0], kept, current)) is not None:
+                settled[run[0].id] = found
+                rendered.append(_copy(run[0], list(found.content), found.known))
+            elif any(is_bound(message) for message in run):
+                rendered.append(_merged(run, self._ledger, kept, current, request_id))
+            else:
+                rendered.extend(run)
+            run.clear()
+
+        for item in items:
+            if isinstance(item, llm.ChatMessage) and item.role == "user" and "said" not in about(item):
+                run.append(item)
+            else:  # "said": rendered before, by this method
+                flush()
+                rendered.append(item)
+        flush()
+        self._settled = settled
+        return llm.ChatContext(rendered)
+
+    def _earlier(
+        self, message: llm.ChatMessage, kept: AbstractSet[str], current: AbstractSet[str]
+    ) -> _Settled | None:
+        """Return a message of an earlier turn, rendered; None if it is none of those."""
+        before = self._settled.get(message.id)
+        if (
+            before is not None and before.source == message.content
+        ):  # parts that are the same are not compared
+            if before.ids.isdisjoint(current) and before.ids & kept == before.kept:
+                return before
+        ids = frozenset(each["id"] for each in about(message).get("sightings", ()))
+        if not ids or not ids.isdisjoint(current):
+            return None
+        made = _merged([message], self._ledger, kept, current, "")
+        return _Settled(list(message.content), ids, ids & kept, made.content, about(made))
 
 
 def request_id_of(items: Iterable[Any]) -> str:
@@ -76,21 +120,24 @@ def _merged(
     sightings: list[dict[str, Any]] = []
     said: list[str] = []
     for message in run:
-        seen = sightings_of(message, ledger)
-        sightings += [each.record() for each in seen]
+        sightings += about(message).get("sightings", ())
         said += [part for part in message.content if isinstance(part, str)]
-        parts.add(message, seen)
+        parts.add(message, sightings_of(message, ledger))
     question = next((m for m in reversed(run) if any(isinstance(part, str) for part in m.content)), run[-1])
     known = {
-        "request": request_id,
+        **({"request": request_id} if request_id else {}),
         "turn": max(int(about(message).get("turn", 0)) for message in run),
         "said": said,
         "sightings": sightings,
         "pictures": parts.shown,
         "current": [each["id"] for each in sightings if each["id"] in current],
     }
-    extra = {**question.extra, EXTRA_KEY: known}
-    return question.model_copy(update={"content": parts.content, "extra": extra})
+    return _copy(question, parts.content, known)
+
+
+def _copy(message: llm.ChatMessage, content: list[Any], known: dict[str, Any]) -> llm.ChatMessage:
+    extra = {**message.extra, EXTRA_KEY: known}
+    return message.model_copy(update={"content": content, "extra": extra})
 
 
 def _pictures_in(run: Sequence[llm.ChatMessage], kept: Collection[str]) -> int:

@@ -95,6 +95,15 @@ class Eye:
         finally:
             self.watcher.release()
 
+    def prepared(self, *, purpose: Purpose = "turn") -> Sighting | None:
+        """Return what was encoded ahead of time, without a wait; None if that is not there or too old."""
+        ready = self._ready
+        if ready is None or self.source.problem is not None or not self._is_young(ready[0]):
+            return None
+        self.watcher.touch()
+        self.watcher.looked_at(ready[0])
+        return self._sighting(*ready, purpose, "prepared")
+
     async def look(self, *, purpose: Purpose = "turn", crop: Region | None = None) -> Sighting:
         """Return what is in view now: the newest good picture, or the reason why there is none.
 
@@ -125,10 +134,8 @@ class Eye:
         )
 
     async def _look(self, purpose: Purpose, crop: Region | None) -> Sighting:
-        ready = self._ready
-        if crop is None and ready is not None and self._is_good(ready[0]):
-            self.watcher.looked_at(ready[0])
-            return self._sighting(*ready, purpose, "prepared")
+        if crop is None and (ready := self.prepared(purpose=purpose)) is not None:
+            return ready
         at_hand = self.watcher.latest
         deadline_s = time.monotonic() + self._options.max_wait_s
         while True:
@@ -146,8 +153,8 @@ class Eye:
             if time.monotonic() >= deadline_s:
                 return self.nothing(self._broken, purpose=purpose)
 
-    def _is_good(self, frame: Frame) -> bool:
-        return self.source.problem is None and time.monotonic() - frame.captured_s <= self._keep_s
+    def _is_young(self, frame: Frame) -> bool:
+        return time.monotonic() - frame.captured_s <= self._keep_s
 
     def _sighting(self, frame: Frame, image: EncodedImage, purpose: Purpose, chosen: Choice) -> Sighting:
         now_s = time.monotonic()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import Any
 
 from livekit import rtc
 
 from ..errors import ConfigError
-from ..imaging.crop import Region
+from ..imaging.crop import Region, check_box
 from ..options import VisionOptions
 from ..record.ledger import Ledger
 from ..record.sighting import Purpose, Sighting
@@ -193,25 +194,25 @@ class Vision:
         Raises:
             ImageError: The crop is empty or outside the picture.
         """
-        eyes = {eye.source.name: eye for eye in self._eyes}
-        if views is None:
-            states = [
-                ViewState(name=name, owner=eye.owner, problem=eye.watcher.known_problem())
-                for name, eye in eyes.items()
-            ]
-            chosen = [name for name in self._policy.choose(states, asked_by=asked_by) if name in eyes]
-        else:
-            chosen = list(dict.fromkeys(views))
-        silent = {name for name in chosen if name in eyes and eyes[name].watcher.known_problem() is not None}
-        showing = [name for name in chosen if name not in silent]
-        wanted = {*showing[:limit], *silent}
-        names = [*eyes, *(name for name in chosen if name not in eyes)]
-        looks = [self._look(eyes.get(name), name, name in wanted, purpose, crop) for name in names]
-        seen = list(await asyncio.gather(*(look for look in looks if look is not None)))
-        if views is not None:
-            seen = [each for each in seen if each.view in chosen]
-        elif any(each.image is not None for each in seen):
-            sources = [eye.source for eye in eyes.values()]
+        if crop is not None:
+            check_box(crop, "crop")
+        problems = {eye.source.name: eye.watcher.known_problem() for eye in self._eyes}
+        chosen = self._chosen(problems, asked_by) if views is None else tuple(dict.fromkeys(views))
+        showing = [name for name in chosen if problems.get(name, "") is None]
+        wanted = {*showing[:limit], *(name for name in chosen if problems.get(name) is not None)}
+        found = [
+            self._begin(eye, problems[eye.source.name], eye.source.name in wanted, purpose, crop)
+            for eye in self._eyes
+            if views is None or eye.source.name in chosen
+        ]
+        found += [self._unknown(name, purpose) for name in chosen if name not in problems]
+        waits = [each for each in found if not isinstance(each, Sighting)]
+        later = iter(
+            await asyncio.gather(*waits) if waits else ()
+        )  # a task each costs as much as all the rest
+        seen = [each if isinstance(each, Sighting) else next(later) for each in found]
+        if views is None and any(each.image is not None for each in seen):
+            sources = [eye.source for eye in self._eyes]
             gone = {each.name for each in sources if isinstance(each, TrackSource) and each.gone}
             seen = [each for each in seen if each.image is not None or each.view not in gone]
         return [self.ledger.note(each) for each in seen]
@@ -229,16 +230,29 @@ class Vision:
         views = {eye.source.name: tally(eye) for eye in self._eyes}
         return Statistics(views=views, ledger=self.ledger.statistics())
 
-    async def _look(
-        self, eye: Eye | None, name: str, wanted: bool, purpose: Purpose, crop: Region | None
-    ) -> Sighting:
-        if eye is None:
-            there = ", ".join(repr(each.source.name) for each in self._eyes) or "none at all"
-            problem = f"there is no such view; there is {there}"
-            return Sighting(view=name, purpose=purpose, problem=problem, chosen="none")
+    def _chosen(self, problems: Mapping[str, str | None], asked_by: str) -> Collection[str]:
+        states = [
+            ViewState(name=eye.source.name, owner=eye.owner, problem=problems[eye.source.name])
+            for eye in self._eyes
+        ]
+        return [name for name in self._policy.choose(states, asked_by=asked_by) if name in problems]
+
+    def _begin(
+        self, eye: Eye, problem: str | None, wanted: bool, purpose: Purpose, crop: Region | None
+    ) -> Sighting | Coroutine[Any, Any, Sighting]:
+        """Return what is known of a view already, else a look at it."""
         if not wanted:
             return eye.nothing("not chosen: no more pictures fit into this request", purpose=purpose)
-        return await eye.look(purpose=purpose, crop=crop)
+        if problem is not None:
+            eye.watcher.touch()
+            return eye.nothing(problem, purpose=purpose)
+        ready = eye.prepared(purpose=purpose) if crop is None else None
+        return eye.look(purpose=purpose, crop=crop) if ready is None else ready
+
+    def _unknown(self, name: str, purpose: Purpose) -> Sighting:
+        there = ", ".join(repr(each.source.name) for each in self._eyes) or "none at all"
+        problem = f"there is no such view; there is {there}"
+        return Sighting(view=name, purpose=purpose, problem=problem, chosen="none")
 
     def _of(self, name: str) -> list[Eye]:
         return [eye for eye in self._eyes if name in (ALL, eye.source.name)]
