@@ -81,10 +81,12 @@ class Renderer:
         """Return a message of an earlier turn, rendered; None if it is none of those."""
         before = self._settled.get(message.id)
         if (
-            before is not None and before.source == message.content
-        ):  # parts that are the same are not compared
-            if before.ids.isdisjoint(current) and before.ids & kept == before.kept:
-                return before
+            before is not None
+            and before.source == message.content  # quick: the parts are the very same objects
+            and before.ids & kept == before.kept
+            and before.ids.isdisjoint(current)
+        ):
+            return before
         ids = frozenset(each["id"] for each in about(message).get("sightings", ()))
         if not ids or not ids.isdisjoint(current):
             return None
