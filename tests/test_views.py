@@ -6,7 +6,11 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+import pytest
+from livekit import rtc
+
 from vision_agent import Sighting, Vision, VisionOptions
+from vision_agent.sources.track import TrackSource
 from vision_agent.testing.server import LocalServer
 from vision_agent.views.room import KEPT_GONE
 
@@ -152,3 +156,22 @@ async def test_a_person_who_left_twice_and_is_back_is_not_forgotten_when_others_
                         await until(lambda n=name: n in [e.source.name for e in vision.eyes])  # type: ignore[misc]
                 await until(lambda n=number: f"guest {n}" not in room.remote_participants)  # type: ignore[misc]
             await until_seen(vision, "camera of bob")
+
+
+async def test_an_error_of_the_stream_blinds_a_view_for_a_moment_only(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    take = TrackSource._take
+    failures: list[rtc.VideoFrameEvent] = []
+
+    def fail_once(source: TrackSource, event: rtc.VideoFrameEvent) -> None:
+        if not failures:
+            failures.append(event)
+            raise RuntimeError("the stream broke")
+        take(source, event)
+
+    monkeypatch.setattr(TrackSource, "_take", fail_once)
+    async with joined(server, "agent") as room, joined(server, "alice") as alice:
+        async with publishing(alice, size_wh=SIZE_WH), Vision.for_room(room) as vision:
+            await until_seen(vision, "camera of alice")
+    assert failures and "track of camera of alice failed, trying again" in caplog.text

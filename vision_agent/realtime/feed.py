@@ -9,13 +9,13 @@ from typing import Any
 
 from livekit.agents import llm
 
+from ..lasting import lasting
 from ..record.sighting import Sighting
 from ..turns import lines
 from ..views.eye import Eye
 from ..views.vision import Vision
 from ..waiting import ended
 from .items import PictureItems
-from .lasting import lasting
 from .outlet import Items, Outlet, Push
 from .policy import FramePolicy, policy_of
 from .telling import Tell, Telling

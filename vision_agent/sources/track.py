@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from livekit import rtc
@@ -14,6 +15,7 @@ from livekit import rtc
 from ..demand import Demand
 from ..errors import ImageError
 from ..imaging.frame import Frame
+from ..lasting import lasting
 from ..waiting import either
 
 logger = logging.getLogger(__name__)
@@ -152,7 +154,8 @@ class TrackSource:
         if self._demand is Demand.OFF:  # the track was already on its way when we unsubscribed
             self._ask(self._publication)
             return
-        self._pump = asyncio.create_task(self._read(track), name=f"track of {self.name}")
+        name = f"track of {self.name}"
+        self._pump = asyncio.create_task(lasting(partial(self._read, track), name=name), name=name)
         self._apply(self._publication)  # a layer can be chosen only once subscribed
 
     def unsubscribed(self) -> None:

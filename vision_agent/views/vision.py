@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ from .filters import EVERY_VIEW, Filters, filters_of
 from .lens import Lens
 from .room import RoomViews
 from .tally import tally
+
+logger = logging.getLogger(__name__)
 
 ALL = "*"  # key for all views, in the count of holds
 
@@ -272,7 +275,12 @@ class Vision:
             self._eyes.remove(eye)
             closing = asyncio.create_task(eye.aclose(), name=f"close {source.name}")
             self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            closing.add_done_callback(self._closed)
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            logger.error("a forgotten view did not close cleanly", exc_info=error)
 
 
 def _check_names(filters: Filters, view: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from ..backoff import Backoff
+from .backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
