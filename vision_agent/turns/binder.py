@@ -45,7 +45,7 @@ class TurnBinder:
     |---|---|
     | a typed question | of the moment when the request is made |
     | a spoken question | of the moment when the user stops speaking |
-    | a preemptive request | of its moment; the final question gets the same ones, while they are fresh |
+    | a preemptive request | of its moment; the final question gets the same ones, if its words are the same |
     | the final one, if the preemptive reply is discarded | new ones, unless the first are still fresh |
     | one after a tool call | those of its question; after a slow tool also new ones |
     | one that the agent starts by itself | of the moment when it is made; not kept in the history |
