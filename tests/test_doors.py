@@ -62,7 +62,10 @@ MAKERS = {
         "decoding/messages.py": "files that people send, decoded by the child process",
         "turns/messages.py": "the picture that a message holds",
     },
-    "ImageContent": {"turns/messages.py": "pictures of sightings"},
+    "ImageContent": {
+        "turns/messages.py": "pictures of sightings",
+        "doctor.py": "a testcard of its own, for the built-in model",
+    },
     "VideoFrame": {
         "realtime/outlet.py": "small frames that came out of the lens",
         "publish/tracks.py": "frames that came out of the lens",
