@@ -346,6 +346,19 @@ def test_a_history_longer_than_the_ledger_pushes_nothing_of_now_out_of_it() -> N
     assert len(talk.vision.looks) == looks  # the follow-up knows how old its pictures are
 
 
+def test_what_somebody_edits_in_a_request_is_not_in_the_next_one() -> None:
+    talk = Talk(sighting())
+    talk.ask()
+    for _ in range(3):
+        talk.answer()
+        talk.show(sighting())
+        request = talk.ask()
+        first = request.messages()[0]
+        assert parts(first)[0] == "What is that?" and len(parts(first)) <= 3
+        first.content[0] = "REDACTED"
+        first.content.append("and more")
+
+
 def test_a_request_is_made_once() -> None:
     talk = Talk(sighting())
     request = talk.ask()

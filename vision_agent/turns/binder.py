@@ -234,7 +234,8 @@ class TurnBinder:
             seen = {each.id: each for each in messages.sightings_of(message, self._ledger)}
             self._restore(message, seen.values(), wanted=message is question)
             released = {each.id for each in seen.values() if each.image is None and not each.address}
-            self._take_out(message, released)
+            if released:
+                self._take_out(message, released)
             candidates += [
                 Candidate(id=part.id, purpose=seen[part.id].purpose, is_current=is_current)
                 for part in message.content
@@ -242,9 +243,10 @@ class TurnBinder:
             ]
             reasons += [each.id for each in seen.values() if is_current and each.problem is not None]
         goes_out = kept(candidates, max_images=self._vision.options.max_images)
+        lost = {each.id for each in candidates} - goes_out
         for message in ours:  # drop the bytes of pictures that no later request will hold; their lines stay
-            is_given = messages.about(message).get("kind") == "given"
-            self._take_out(message, {each.id for each in candidates if not is_given} - goes_out)
+            if lost and messages.about(message).get("kind") != "given":
+                self._take_out(message, lost)
         if question is not None:
             for message in sent:
                 messages.about(message)["turn"] = turn

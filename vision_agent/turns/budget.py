@@ -35,6 +35,8 @@ def kept(candidates: Sequence[Candidate], *, max_images: int) -> set[str]:
         candidates: The pictures of the context, the oldest first.
         max_images: ``VisionOptions.max_images``.
     """
+    if len(candidates) <= max_images:
+        return {each.id for each in candidates}
     newest_first = list(reversed(candidates))
     if max_images == 1:
         ordered = sorted(newest_first, key=lambda each: (not each.is_current, _FIRST[each.purpose]))

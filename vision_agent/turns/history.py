@@ -10,6 +10,8 @@ from livekit.agents import llm
 
 from . import messages
 
+_OF_TOOLS = (llm.FunctionCall, llm.FunctionCallOutput)
+
 
 def question_of(items: Sequence[Any], *, said: Collection[str] = ()) -> llm.ChatMessage | None:
     """Return the user message that a request answers, or None if it answers none.
@@ -24,7 +26,7 @@ def question_of(items: Sequence[Any], *, said: Collection[str] = ()) -> llm.Chat
     called = False  # a tool call follows this item: what the assistant said before it is not the answer yet
     for index in range(len(items) - 1, -1, -1):
         item = items[index]
-        if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):
+        if isinstance(item, _OF_TOOLS):
             called = True
         if not isinstance(item, llm.ChatMessage):
             continue
@@ -43,7 +45,7 @@ def _is_of_a_tool(items: Sequence[Any], index: int) -> bool:
     if messages.is_bound(message) or not messages.has_picture(message):
         return False
     for item in reversed(items[:index]):
-        if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):
+        if isinstance(item, _OF_TOOLS):
             return True
         if isinstance(item, llm.ChatMessage) and item.role in ("user", "assistant"):
             return False
@@ -53,7 +55,7 @@ def _is_of_a_tool(items: Sequence[Any], index: int) -> bool:
 def is_underway(items: Sequence[Any], anchor: str) -> bool:
     """Return whether the answer has begun: a tool call follows the item ``anchor``."""
     for item in reversed(items):
-        if isinstance(item, llm.FunctionCall | llm.FunctionCallOutput):
+        if isinstance(item, _OF_TOOLS):
             return True
         if item.id == anchor:
             return False

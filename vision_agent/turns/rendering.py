@@ -22,8 +22,8 @@ class _Settled:
     source: list[Any]
     ids: frozenset[str]
     kept: Collection[str]
-    content: Sequence[Any]
-    known: dict[str, Any]
+    content: list[Any]
+    rendered: llm.ChatMessage
 
 
 class Renderer:
@@ -58,7 +58,7 @@ class Renderer:
         def flush() -> None:
             if len(run) == 1 and (found := self._earlier(run[0], kept, current)) is not None:
                 settled[run[0].id] = found
-                rendered.append(_copy(run[0], list(found.content), found.known))
+                rendered.append(found.rendered)
             elif any(is_bound(message) for message in run):
                 rendered.append(_merged(run, self._ledger, kept, current, request_id))
             else:
@@ -85,13 +85,14 @@ class Renderer:
             and before.source == message.content  # quick: the parts are the very same objects
             and before.ids & kept == before.kept
             and before.ids.isdisjoint(current)
+            and before.rendered.content == before.content  # nobody who got the last request has edited it
         ):
             return before
         ids = frozenset(each["id"] for each in about(message).get("sightings", ()))
         if not ids or not ids.isdisjoint(current):
             return None
         made = _merged([message], self._ledger, kept, current, "")
-        return _Settled(list(message.content), ids, ids & kept, made.content, about(made))
+        return _Settled(list(message.content), ids, ids & kept, list(made.content), made)
 
 
 def request_id_of(items: Iterable[Any]) -> str:
@@ -134,12 +135,8 @@ def _merged(
         "pictures": parts.shown,
         "current": [each["id"] for each in sightings if each["id"] in current],
     }
-    return _copy(question, parts.content, known)
-
-
-def _copy(message: llm.ChatMessage, content: list[Any], known: dict[str, Any]) -> llm.ChatMessage:
-    extra = {**message.extra, EXTRA_KEY: known}
-    return message.model_copy(update={"content": content, "extra": extra})
+    extra = {**question.extra, EXTRA_KEY: known}
+    return question.model_copy(update={"content": parts.content, "extra": extra})
 
 
 def _pictures_in(run: Sequence[llm.ChatMessage], kept: Collection[str]) -> int:

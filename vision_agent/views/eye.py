@@ -100,7 +100,8 @@ class Eye:
         ready = self._ready
         if ready is None or self.source.problem is not None or not self._is_young(ready[0]):
             return None
-        self.watcher.touch()
+        if not self._holds:  # else the demand stays up anyway
+            self.watcher.touch()
         self.watcher.looked_at(ready[0])
         return self._sighting(*ready, purpose, "prepared")
 
