@@ -1,4 +1,4 @@
-"""Who is heard in a room: the setting ``listen_to``."""
+"""Whom the agent listens to in a room: the setting ``listen_to``."""
 
 from __future__ import annotations
 
