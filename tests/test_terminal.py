@@ -200,7 +200,7 @@ async def test_lines_in_answers_out(tmp_path: Path) -> None:
     assert first == "The code says VA-1700000000."
     assert "colours are" in second and status.startswith("testcard 1280x720 | ")
     assert re.fullmatch(r"testcard: \d+ frames, \d+ used, \d+ dropped, 0 bad, 0 failures", frames)
-    assert pictures.startswith("2 requests, ")
+    assert pictures.startswith("requests: 2, sightings: ")
 
 
 async def test_a_pipe_nobody_writes_to_does_not_hold_the_process(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Statistics:
         ]
         held = self.ledger
         lines.append(
-            f"{held.requests} requests, {held.sightings} sightings, {held.held_pictures} pictures held "
+            f"requests: {held.requests}, sightings: {held.sightings}, pictures held: {held.held_pictures} "
             f"({held.held_bytes / 1e6:.1f} MB)"
         )
         return lines

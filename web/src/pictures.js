@@ -138,8 +138,8 @@ export class Pictures {
   }
 }
 
-/** What the agent says about its picture, in words: view, time, size; then all other attributes. */
-function describe({ view, time, size, turn, boxes, ...rest }) {
+/** What the agent says about its picture, in words: view, time, size; then all others, but not who asked: we did. */
+function describe({ view, time, size, turn, boxes, asked_by: _, ...rest }) {
   const seen = time && !Number.isNaN(Date.parse(time)) ? `seen ${new Date(time).toLocaleTimeString()}` : time;
   const others = Object.entries(rest).map(([name, value]) => `${name}: ${value}`);
   return (
