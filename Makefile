@@ -76,7 +76,8 @@ test: setup server rtsp-server browser page
 # The lowest versions pyproject.toml allows, on the oldest Python that is here: the tests of what is made with each of
 # them, as far as these need no server
 LOWEST := .venv-lowest
-LOWEST_TESTS := $(patsubst %,tests/test_%.py,annotate cameras config doctor fit_frame gemini image initial offline \
+LOWEST_TESTS := $(patsubst %,tests/test_%.py,annotate asking binder budget cameras choice config decoding doctor \
+	fair_queue fit_frame gemini hooks image initial ledger lens lines listening offline openai_realtime \
 	picture sources terminal web_sources)
 PYTHONS := python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python python3.11 python3.12 python3.13 $(PYTHON)
 lowest: $(LOWEST)/.synced
