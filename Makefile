@@ -77,7 +77,7 @@ test: setup server rtsp-server browser page
 # them, as far as these need no server
 LOWEST := .venv-lowest
 LOWEST_TESTS := $(patsubst %,tests/test_%.py,annotate asking binder budget cameras choice config decoding doctor \
-	fair_queue fit_frame gemini hooks image initial ledger lens lines listening offline openai_realtime \
+	fair_queue fit_frame gemini hooks image initial ledger lens lines listening offline \
 	picture sources terminal web_sources)
 PYTHONS := python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python python3.11 python3.12 python3.13 $(PYTHON)
 lowest: $(LOWEST)/.synced

@@ -43,14 +43,20 @@ def decoders(parent_pid: int | None = None) -> list[psutil.Process]:
 async def stopped_amid_picture(parent_pid: int | None = None) -> psutil.Process:
     """Wait until a decoder process is in the middle of a huge picture, and stop it there."""
 
-    def amid() -> list[psutil.Process]:
-        with suppress(psutil.NoSuchProcess):
-            return [each for each in decoders(parent_pid) if each.memory_info().rss > AMID_BYTES]
-        return []
+    stopped: list[psutil.Process] = []
 
-    await until(lambda: bool(amid()))
-    (process,) = amid()
-    process.suspend()
+    def is_stopped() -> bool:
+        for each in decoders(parent_pid):
+            with suppress(psutil.NoSuchProcess):
+                each.suspend()  # first: the picture may be done a moment later
+                if each.memory_info().rss > AMID_BYTES:
+                    stopped.append(each)
+                else:
+                    each.resume()
+        return bool(stopped)
+
+    await until(is_stopped)
+    (process,) = stopped
     return process
 
 
