@@ -1,4 +1,4 @@
-"""Who counts as a person, and the setting that says who is heard."""
+"""Who counts as a person, and the setting that says whom the agent listens to."""
 
 from __future__ import annotations
 

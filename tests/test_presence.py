@@ -1,4 +1,4 @@
-"""``VisionAgent`` in somebody's own session: who is heard, what they may do, and who gets what."""
+"""``VisionAgent`` in somebody's own session: whom it listens to, what they may do, and who gets what."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def agent_of(
     options: room_io.RoomOptions = WITH_TEXT,
     **known: Any,
 ) -> AsyncIterator[tuple[AgentSession[Any], VisionAgent]]:
-    """An agent as in the README, without a setting of who is heard."""
+    """An agent as in the README, without the setting ``listen_to``."""
     model = ListeningLLM() if model is None else model
     agent = VisionAgent(vision=Vision.for_room(room, options=VisionOptions(max_wait_s=0.5)), **known)
     async with model, AgentSession[Any](llm=model) as session:

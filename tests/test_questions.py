@@ -1,4 +1,4 @@
-"""Typed questions of several people in one room: who is heard, in which order, and which answer is whose."""
+"""Typed questions of several people in a room: whom the agent answers, in which order, and who gets which."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Intake:
 
     Args:
         room: The room, connected or not.
-        listening: Who is heard; not ``linked``: then LiveKit itself reads the questions.
+        listening: Whom the agent listens to; not ``linked``: then LiveKit itself reads the questions.
         queue: Where questions wait for their turn.
     """
 

@@ -28,7 +28,7 @@ def is_person(participant: rtc.Participant) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """Who is heard: everybody except devices and agents, the named identities, or the one linked person.
+    """Whom the agent listens to: all people (no devices, no agents), those named, or the one linked person.
 
     Raises:
         ConfigError: ``named`` without identities, or identities without ``named``.
@@ -37,7 +37,7 @@ class Listening:
     mode: Literal["everybody", "named", "linked"] = "everybody"
     """``linked``: the one person LiveKit's session is linked to, as a spoken session needs."""
     identities: tuple[str, ...] = ()
-    """Who is heard with ``named``."""
+    """Whom the agent listens to with ``named``."""
 
     def __post_init__(self) -> None:
         """Check that mode and identities fit together."""

@@ -29,7 +29,7 @@ class Presence:
     Args:
         room: The room.
         session: A session that was started in this room.
-        listening: Who is heard.
+        listening: Whom the agent listens to.
         uploads: Takes the pictures that people send; started and closed here.
         on_typing: Called when somebody who is heard begins to type.
         questions: Takes typed questions, if the caller opens and closes it. Without it we replace

@@ -235,7 +235,7 @@ class TurnBinder:
             self._restore(message, seen.values(), wanted=message is question)
             released = {each.id for each in seen.values() if each.image is None and not each.address}
             if released:
-                self._take_out(message, released)
+                messages.take_out(message, released)
             candidates += [
                 Candidate(id=part.id, purpose=seen[part.id].purpose, is_current=is_current)
                 for part in message.content
@@ -246,7 +246,7 @@ class TurnBinder:
         lost = {each.id for each in candidates} - goes_out
         for message in ours:  # drop the bytes of pictures that no later request will hold; their lines stay
             if lost and messages.about(message).get("kind") != "given":
-                self._take_out(message, lost)
+                messages.take_out(message, lost)
         if question is not None:
             for message in sent:
                 messages.about(message)["turn"] = turn
@@ -277,13 +277,3 @@ class TurnBinder:
             message.content.extend(
                 messages.picture(each, detail=self._detail) for each in seen if each.image is not None
             )
-
-    def _take_out(self, message: llm.ChatMessage, sighting_ids: Collection[str]) -> None:
-        left = [
-            part
-            for part in message.content
-            if not (isinstance(part, llm.ImageContent) and part.id in sighting_ids)
-        ]
-        if len(left) != len(message.content):
-            message.content[:] = left
-            messages.about(message)["reduced"] = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import mimetypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -76,13 +76,22 @@ def bind(message: llm.ChatMessage, sightings: Iterable[Sighting], *, turn: int, 
 def unbind(message: llm.ChatMessage) -> None:
     """Remove the sightings from a message, in place, so that it can be bound to new ones."""
     known = {key: value for key, value in about(message).items() if key == "asked_by"}
-    ours = {each["id"] for each in about(message)["sightings"]}
-    message.content = [
-        part for part in message.content if not (isinstance(part, llm.ImageContent) and part.id in ours)
-    ]
+    take_out(message, {each["id"] for each in about(message)["sightings"]})
     message.extra.pop(EXTRA_KEY)
     if known:
         message.extra[EXTRA_KEY] = known
+
+
+def take_out(message: llm.ChatMessage, sighting_ids: Collection[str]) -> None:
+    """Take the pictures of these sightings out of a bound message, in place; ``extra`` notes that."""
+    left = [
+        part
+        for part in message.content
+        if not (isinstance(part, llm.ImageContent) and part.id in sighting_ids)
+    ]
+    if len(left) != len(message.content):
+        message.content[:] = left
+        about(message)["reduced"] = True
 
 
 def share(bound: llm.ChatMessage, message: llm.ChatMessage) -> None:
